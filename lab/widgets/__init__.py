@@ -1,0 +1,1 @@
+"""Widgets for notebooks: the only part of the lab that knows Jupyter."""
