@@ -1,0 +1,1 @@
+"""Numbers about weights, routing and maps: tensors or arrays in, numbers out, nothing drawn."""
