@@ -1,26 +1,20 @@
 """A Probe is one bundle of arrays that holds all that the views need of one model reading one text."""
 
 import dataclasses
-import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from lab.measure import maps
-from strawberry.errors import StrawberryError
+from lab import archive, gather
+from lab.archive import ProbeError
+from strawberry.config import Config
+from strawberry.mixers import MIXERS
 
-FORMAT = 1
-PROJECTIONS = ("qkv", "swiglu", "out")
-MEASURES = ("rms", "change", "cosine_base", "cosine_previous", "effective_rank", "input_share")
-ROUTERS = ("attention", "swiglu", "ffn")
-SIDES = ("current", "transformed")
-
-
-class ProbeError(StrawberryError):
-    """A probe cannot be taken, read, or has not what was asked of it."""
+PROJECTIONS = gather.PROJECTIONS
+MEASURES = gather.MEASURES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,19 +22,20 @@ class Probe:
     """What one model did with one text: weights over loops, routing, maps, predictions. Made by `lab.probe`.
 
     `meta` is JSON-able; `arrays` maps a key to a numpy array. Read them through the properties and methods below:
-    layers, loops, heads and channels count from 0; a *frame* is a state of the made weights, frame 0 being
-    (base, generated) and frame r the weights after r update steps, so there are `loops + 1` frames and pass r
-    (loop index r) runs on one of them. Negative chunk numbers count from the end. Nothing here needs the model.
+    layers, loops, heads and channels count from 0. A *frame* is a state of the made weights: frame 0 is
+    (base, generated) and frame r the weights after r update steps, on which pass r (loop index r - 1) ran. Negative
+    numbers of layers, loops, frames and chunks count from the end. Nothing here needs the model.
     """
 
     meta: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
-    # -- what was looked at -------------------------------------------------------------------------------------
+    # What was looked at.
+
     @property
     def family(self) -> str:
         """Family name, such as "strawberry"."""
-        return self.meta["family"]
+        return self.meta["config"]["family"]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -58,9 +53,9 @@ class Probe:
         return self.meta["run"]
 
     @property
-    def seed(self) -> int | None:
+    def seed(self) -> int:
         """Seed of the model's config."""
-        return self.meta["seed"]
+        return self.meta["config"]["seed"]
 
     @property
     def text(self) -> str:
@@ -85,42 +80,39 @@ class Probe:
     @property
     def loops(self) -> int:
         """R, passes over the layers."""
-        return self.meta["loops"]
+        return self.meta["config"]["loops"]
 
     @property
     def layers(self) -> int:
         """Number of layers."""
-        return self.meta["layers"]
+        return self.meta["config"]["n_layers"]
 
     @property
     def mixers(self) -> list[str]:
-        """Mixer name per layer: "aft", "abundance" or "softmax"."""
+        """Mixer name per layer, such as "aft", "abundance" or "softmax"."""
         return self.meta["mixers"]
 
     @property
     def label(self) -> str:
         """One line that says which run, step and seed this is, for titles and exports."""
-        parts = [self.run or self.family]
-        if self.step is not None:
-            parts.append(f"step {self.step}")
-        if self.seed is not None:
-            parts.append(f"seed {self.seed}")
-        return " · ".join(parts)
+        step = [] if self.step is None else [f"step {self.step}"]
+        return " · ".join([self.run or self.family, *step, f"seed {self.seed}"])
 
-    # -- the made weights ---------------------------------------------------------------------------------------
+    # The made weights.
+
     @property
     def projections(self) -> tuple[str, ...]:
         """("qkv", "swiglu", "out"), or () for a family whose weights are plainly learned."""
-        return tuple(self.meta["projections"])
+        return tuple(self.meta["shapes"])
 
     @property
     def frames(self) -> int:
         """loops + 1, or 0 without made weights."""
-        return self.meta["frames"]
+        return self.loops + 1 if self.projections else 0
 
     @property
     def chunks(self) -> int:
-        """J, the number of weight sets that the text used (1 for static and batch pooling)."""
+        """J, the number of weight sets that the text used (1 for static and batch pooling, 0 without made weights)."""
         return self.meta["chunks"]
 
     @property
@@ -133,22 +125,26 @@ class Probe:
         """Chunks whose pictures and spectra were kept (first, a middle one, last); measures exist for all."""
         return self.meta["kept_chunks"]
 
+    def shape(self, projection: str) -> tuple[int, int]:
+        """(rows = outputs, columns = fan-in) of the full matrix."""
+        rows, columns = self.meta["shapes"][projection]
+        return rows, columns
+
     def picture(
         self, layer: int, projection: str, frame: int, *, which: str = "current", chunk: int = -1
     ) -> np.ndarray:
-        """(rows, cols) float32: exact entries on a regular grid of rows and columns, to 1/127 of the largest.
+        """(rows, cols) float32: exact entries on a regular grid of rows and columns, to 1/254 of the largest.
 
         `picture_grid(projection)` names the rows and columns; `chunk` must be a kept one.
         """
-        raise NotImplementedError
+        name = self._made(layer, projection)
+        place = self.arrays[f"picture_index.{name}"][gather.SIDES.index(which), frame, self._kept(chunk)]
+        return self.arrays[f"pictures.{name}"][place] * self.arrays[f"picture_scales.{name}"][place]
 
     def picture_grid(self, projection: str) -> tuple[np.ndarray, np.ndarray]:
         """Row and column numbers of the full matrix that `picture` shows."""
-        raise NotImplementedError
-
-    def shape(self, projection: str) -> tuple[int, int]:
-        """(rows = outputs, columns = fan-in) of the full matrix."""
-        raise NotImplementedError
+        rows, columns = self.shape(projection)
+        return gather.grid(rows), gather.grid(columns)
 
     def measure(self, name: str, layer: int, projection: str, *, which: str = "current") -> np.ndarray:
         """(frames, chunks) float32 of one of MEASURES, from full-precision weights; NaN where undefined.
@@ -158,55 +154,98 @@ class Probe:
         of the normalised singular values (kept chunks only) · input_share: RMS(w − w of chunk 0) / RMS(w), chunk 0
         being made from the learned prior alone; 0 for static weights and NaN for batch pooling.
         """
-        raise NotImplementedError
+        if name not in MEASURES:
+            raise ProbeError(f"there is no measure {name!r}; the measures are {', '.join(MEASURES)}")
+        values = self.arrays[f"measures.{self._made(layer, projection)}"]
+        return values[MEASURES.index(name), gather.SIDES.index(which)]
 
     def spectrum(self, layer: int, projection: str, *, which: str = "current", chunk: int = -1) -> np.ndarray:
         """(frames, min(rows, cols)) float32 singular values, largest first; `chunk` must be a kept one."""
-        raise NotImplementedError
+        values = self.arrays[f"spectra.{self._made(layer, projection)}"]
+        return values[gather.SIDES.index(which), :, self._kept(chunk)]
 
-    # -- routing ------------------------------------------------------------------------------------------------
+    # Routing.
+
     @property
     def routers(self) -> list[tuple[int, str]]:
-        """(layer, kind) of every router, kind being "attention", "swiglu" or "ffn"."""
+        """(layer, kind) of every router, kind being "attention", "swiglu" (the made mini-SwiGLU's) or "ffn"."""
         return [(layer, kind) for layer, kind in self.meta["routers"]]
 
     def gates(self, layer: int, loop: int, kind: str) -> np.ndarray:
-        """(T, E) float32 gate per token and expert: 0 where not chosen, rows sum to 1 (to half precision)."""
-        raise NotImplementedError
+        """(T, E) float32 gate per token and expert, half precision: 0 where not chosen, else summing to 1 per token.
+
+        A router that chooses one expert has its probability as the gate.
+        """
+        return self._routed("gates", layer, kind)[loop].astype(np.float32)
 
     def probs(self, layer: int, loop: int, kind: str) -> np.ndarray:
-        """(T, E) float32 router probabilities before the choice."""
-        raise NotImplementedError
+        """(T, E) float32 router probabilities before the choice, half precision."""
+        return self._routed("probs", layer, kind)[loop].astype(np.float32)
 
     def expert_names(self, layer: int, kind: str) -> list[str]:
         """One name per expert; attention experts carry their window."""
-        raise NotImplementedError
+        count = self._routed("gates", layer, kind).shape[-1]
+        if kind != "attention":
+            return [f"E{expert}" for expert in range(count)]
+        return [f"E{e} · {f'last {w}' if w else 'all'}" for e, w in enumerate(self.config["windows"])]
 
-    # -- maps ---------------------------------------------------------------------------------------------------
+    # Maps.
+
     def map_axis(self, layer: int) -> str:
-        """ "head" for softmax and abundance, "channel" for AFT."""
-        raise NotImplementedError
+        """What `map` counts in this layer: "head" for softmax and abundance, "channel" for AFT."""
+        return MIXERS[self.mixers[layer]].map_axis
 
     def map_count(self, layer: int) -> int:
         """Heads or channels that `map` can show in this layer."""
-        raise NotImplementedError
+        return self.config["d_qkv" if self.map_axis(layer) == "channel" else "n_heads"]
 
     def map_name(self, layer: int, index: int | None = None) -> str:
         """What `map(layer, loop, index)` shows, in words; None is the mean over all heads or channels."""
-        raise NotImplementedError
+        axis, mixer = self.map_axis(layer), self.mixers[layer]
+        if index is None:
+            return f"{mixer}, mean of {self.map_count(layer)} {axis}s"
+        if mixer != "abundance":
+            return f"{mixer}, {axis} {index}"
+        windows = self.config["windows"]
+        expert = index * len(windows) // self.map_count(layer)
+        window = f"last {windows[expert]} tokens" if windows[expert] else "all tokens before"
+        return f"{mixer}, head {index} of expert {expert}, reads {window}"
 
     def map(self, layer: int, loop: int, index: int | None = None) -> np.ndarray:
         """(T, T) float32, row t: the weight of each token s ≤ t in output t; rows sum to 1, zero above the diagonal.
 
-        `index` is a head or a channel; None is the mean over all of them. Computed on demand from stored q and k.
+        `index` is a head or a channel; None is the mean over all of them. Made on demand, by the mixer itself, from
+        queries and keys kept in half precision.
         """
-        raise NotImplementedError
+        indices = range(self.map_count(layer)) if index is None else [index]
+        if index is not None and not 0 <= index < self.map_count(layer):
+            axis = self.map_axis(layer)
+            raise ProbeError(f"there is no {axis} {index}; layer {layer} has {axis}s 0 to {self.map_count(layer) - 1}")
+        total = np.zeros((self.tokens, self.tokens), dtype=np.float32)
+        # A block at a time: all channels at once would be hundreds of MB.
+        for start in range(0, len(indices), 32):
+            total += self.maps(layer, loop, list(indices[start : start + 32])).sum(0)
+        return total / len(indices)
+
+    def maps(self, layer: int, loop: int, indices: list[int]) -> np.ndarray:
+        """(len(indices), T, T) float32: several heads' or channels' maps, as `map` gives them one by one."""
+        layer %= self.layers
+        mixer = MIXERS[self.mixers[layer]](Config.from_dict(self.config))
+        k = torch.from_numpy(self.arrays[f"k.{layer}"][[loop]]).float()
+        q = torch.from_numpy(self.arrays[f"q.{layer}"][[loop]]).float() if f"q.{layer}" in self.arrays else k
+        with torch.inference_mode():
+            return mixer.map(q, k, channels=indices)[0].numpy()
 
     def reconstruction(self, layer: int, loop: int) -> tuple[float, float]:
-        """(largest absolute, relative RMS) difference of map·v from the mixer's own output, full precision."""
-        raise NotImplementedError
+        """(largest absolute, relative RMS) difference of map·v from the mixer's own output, in full precision.
 
-    # -- predictions --------------------------------------------------------------------------------------------
+        Measured when the probe was taken, over all heads, or over 8 channels spread evenly over the layer's.
+        """
+        largest, relative = self.arrays[f"reconstruction.{layer % self.layers}"][loop]
+        return float(largest), float(relative)
+
+    # Predictions.
+
     @property
     def loss(self) -> np.ndarray:
         """(T−1,) float32 nats: loss[t] is for predicting token t+1 at position t."""
@@ -214,17 +253,40 @@ class Probe:
 
     def predictions(self, position: int) -> list[tuple[str, float]]:
         """The five likeliest next tokens after `position`, as (piece, probability), likeliest first."""
-        raise NotImplementedError
+        probabilities = self.arrays["top.probabilities"][position].tolist()
+        return list(zip(self.meta["top_pieces"][position], probabilities, strict=True))
 
-    # -- on disk ------------------------------------------------------------------------------------------------
+    # On disk.
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one .npz, whole or not at all (temporary file, then rename); returns its path."""
-        raise NotImplementedError
+        return archive.write(path, self.meta, self.arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Probe":
         """Read what `save` wrote; ProbeError names a file that is missing, damaged or of another format."""
-        raise NotImplementedError
+        return cls(*archive.read(path))
+
+    # How the arrays are keyed.
+
+    def _made(self, layer: int, projection: str) -> str:
+        if projection not in self.projections:
+            have = f"has {', '.join(self.projections)}" if self.projections else "makes no weights"
+            raise ProbeError(f"there are no made weights {projection!r}; {self.family} {have}")
+        return f"{projection}.{layer % self.layers}"
+
+    def _kept(self, chunk: int) -> int:
+        number = chunk + self.chunks if chunk < 0 else chunk
+        if number not in self.kept_chunks:
+            raise ProbeError(f"chunk {chunk} has measures but no picture; choose one of {self.kept_chunks}")
+        return self.kept_chunks.index(number)
+
+    def _routed(self, what: str, layer: int, kind: str) -> np.ndarray:
+        name = f"{what}.{kind}.{layer % self.layers}"
+        if name not in self.arrays:
+            have = ", ".join(f"{kind} in layer {layer}" for layer, kind in self.routers) or "none"
+            raise ProbeError(f"layer {layer} has no {kind} router; the routers are: {have}")
+        return self.arrays[name]
 
 
 def probe(
@@ -235,4 +297,7 @@ def probe(
     Reads one row under `Trace` and inference mode; the model's train/eval state and torch's random state are as
     before afterwards. Raises ProbeError for a text of fewer than two tokens.
     """
-    raise NotImplementedError
+    ids = list(tokenizer.encode(text))[:max_tokens]
+    if len(ids) < 2:
+        raise ProbeError(f"the text has {len(ids)} token{'s' * (len(ids) != 1)}; give at least two")
+    return Probe(*gather.collect(model, tokenizer, ids, step=step, run=run))

@@ -1,35 +1,10 @@
-"""Maps of who reads whom, from stored queries and keys, and numbers about them.
+"""Numbers about maps of who reads whom: how spread, how far back, how unlike another map.
 
 A map is (T, T), row t holding the weights with which output t reads tokens s ≤ t; rows sum to 1.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-
-def softmax_map(q: ArrayLike, k: ArrayLike, window: int = 0) -> np.ndarray:
-    """(T, d) queries and keys of one head -> (T, T) double: causal scaled-dot-product attention.
-
-    `window` W lets t read (t - W, t]; 0 lets it read everything before.
-    """
-    q, k = np.asarray(q, dtype=np.float64), np.asarray(k, dtype=np.float64)
-    scores = q @ k.T / np.sqrt(q.shape[-1])
-    age = np.arange(len(q))[:, None] - np.arange(len(k))
-    scores[(age < 0) | ((window > 0) & (age >= window))] = -np.inf
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
-
-
-def aft_map(k: ArrayLike) -> np.ndarray:
-    """(T, n) keys of n AFT channels -> (T, T) double: the mean over channels of e^(k_s) / sum_{s' ≤ t} e^(k_s').
-
-    For one channel this is that channel's implied map (arXiv 2105.14103, with w = 0).
-    """
-    k = np.asarray(k, dtype=np.float64)
-    keys = np.exp(k - k.max(0))
-    # A key e^-690 below its channel's largest still needs a row of its own to be a weight, not 0 / 0.
-    keys = np.maximum(keys, 1e-300)
-    return np.tril((1 / np.cumsum(keys, 0)) @ keys.T / k.shape[-1])
 
 
 def entropy(weights: ArrayLike) -> np.ndarray:

@@ -1,0 +1,194 @@
+"""Runs a model once over a text and reduces what its taps carried to the arrays that a Probe holds."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.measure import maps, weights
+from strawberry.tap import Trace, taps
+
+PICTURE = 64
+CHECKED_MAPS = 8
+ROUTERS = {"attention": "mixer.router", "swiglu": "swiglu_router", "ffn": "feedforward.router"}
+PROJECTIONS = ("qkv", "swiglu", "out")
+SIDES = ("current", "transformed")
+MEASURES = ("rms", "change", "cosine_base", "cosine_previous", "effective_rank", "input_share")
+
+Arrays = dict[str, np.ndarray]
+Frames = Sequence[Tensor]
+
+
+def collect(
+    model: Any, tokenizer: Any, ids: Sequence[int], *, step: int | None, run: str | None
+) -> tuple[dict[str, Any], Arrays]:
+    """The (meta, arrays) of a Probe: one forward pass over one row of ids."""
+    config = model.config
+    logits, heard = watch(model, ids)
+    arrays = predictions(logits, ids)
+    made, chunks = shapes(heard)
+    kept = sorted({0, chunks // 2, chunks - 1}) if chunks else []
+    for layer in range(config.n_layers):
+        arrays |= mixing(model, heard, layer) | routing(heard, layer)
+        for projection in made:
+            arrays |= made_weights(heard, layer, projection, kept, float("nan") if config.pooling == "batch" else 0.0)
+    meta = {
+        "config": config.to_dict(),
+        "step": step,
+        "run": run,
+        "text": tokenizer.decode(ids),
+        "pieces": tokenizer.pieces(ids),
+        "mixers": list(config.mixers),
+        "shapes": made,
+        "chunks": chunks,
+        "chunk": config.chunk if config.weights == "retention" and config.pooling == "prefix" else None,
+        "kept_chunks": kept,
+        "routers": routers(arrays),
+        "top_pieces": [tokenizer.pieces(row) for row in arrays["top.ids"].tolist()],
+    }
+    return meta, arrays
+
+
+def watch(model: Any, ids: Sequence[int]) -> tuple[Tensor, Mapping[str, list[Tensor]]]:
+    """Logits (T, V) of one row, and what the taps that a probe reads carried; the model is left as it was."""
+    wanted = ("*.w_current.*", "*.w_transformed.*", "*.probs", "*.gates", "*.q", "*.k", "*.v", "*.context")
+    heard = [path for path in taps(model) if any(fnmatchcase(path, pattern) for pattern in wanted)]
+    device = next(model.parameters()).device
+    training = model.training
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.inference_mode(), Trace.of(model, heard) as trace:
+        try:
+            logits = model.eval()(torch.tensor([list(ids)], device=device))
+        finally:
+            model.train(training)
+    return logits[0].float(), dict(trace)
+
+
+def predictions(logits: Tensor, ids: Sequence[int]) -> Arrays:
+    """Loss of each next token in nats and the five likeliest next tokens, from (T, V) logits."""
+    log_probabilities = logits.log_softmax(-1)
+    target = torch.tensor(list(ids[1:]), device=logits.device)
+    top = log_probabilities.topk(min(5, logits.shape[-1]))
+    return {
+        "ids": np.asarray(ids, dtype=np.int32),
+        "loss": -log_probabilities[:-1].gather(-1, target[:, None])[:, 0].cpu().numpy(),
+        "top.ids": top.indices.int().cpu().numpy(),
+        "top.probabilities": top.values.exp().cpu().numpy(),
+    }
+
+
+def routing(heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
+    """gates.{kind}.{layer} and probs.{kind}.{layer}, each (loops, T, E) half precision, of the routers there are."""
+    arrays = {}
+    for kind, path in ROUTERS.items():
+        for what in ("gates", "probs"):
+            calls = heard.get(f"layers.{layer}.{path}.{what}")
+            if calls:
+                arrays[f"{what}.{kind}.{layer}"] = torch.cat(calls).half().cpu().numpy()
+    return arrays
+
+
+def routers(arrays: Arrays) -> list[list[Any]]:
+    """[layer, kind] of every router whose gates were kept, in order of the layers."""
+    keys = (key.split(".") for key in arrays if key.startswith("gates."))
+    return [[layer, kind] for layer, kind in sorted((int(layer), kind) for _, kind, layer in keys)]
+
+
+def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
+    """q (where the map needs it) and k, each (loops, T, H, d) half precision, and how well the maps rebuild the output.
+
+    The check is made here, in full precision, for all heads or for CHECKED_MAPS channels spread over the layer's.
+    """
+    mixer = model.layers[layer].mixer
+    q, k, v, context = (torch.cat(heard[f"layers.{layer}.{name}"]).float() for name in ("q", "k", "v", "mixer.context"))
+    chosen, rebuilt_from = None, context
+    if mixer.map_axis == "channel":
+        count = context.shape[-1] * context.shape[-2]
+        chosen = sorted({int(channel) for channel in np.linspace(0, count - 1, CHECKED_MAPS)})
+        rebuilt_from = context.flatten(2)[:, :, chosen]
+    with torch.inference_mode():
+        rebuilt = mixer.mix(mixer.map(q, k, channels=chosen), v, channels=chosen)
+    pairs = zip(rebuilt.cpu().numpy(), rebuilt_from.cpu().numpy(), strict=True)
+    arrays = {
+        f"reconstruction.{layer}": np.array([maps.reconstruction_error(*pair) for pair in pairs], dtype=np.float32),
+        f"k.{layer}": k.half().cpu().numpy(),
+    }
+    if mixer.map_axis != "channel":
+        arrays[f"q.{layer}"] = q.half().cpu().numpy()
+    return arrays
+
+
+def shapes(heard: Mapping[str, list[Tensor]]) -> tuple[dict[str, list[int]], int]:
+    """(rows, columns) of each projection whose weights are made, and the number of chunk sets; ({}, 0) without any."""
+    frames = {name: heard.get(f"layers.0.retention.w_transformed.{name}", [])[:1] for name in PROJECTIONS}
+    found = {name: list(frame[0].shape[-2:]) for name, frame in frames.items() if frame}
+    return found, frames["qkv"][0].shape[1] if found else 0
+
+
+def grid(size: int) -> np.ndarray:
+    """Up to PICTURE row (or column) numbers, evenly spread over `size`."""
+    return np.unique(np.linspace(0, size - 1, min(size, PICTURE)).round().astype(np.int32))
+
+
+def made_weights(
+    heard: Mapping[str, list[Tensor]], layer: int, projection: str, kept: Sequence[int], single_set_share: float
+) -> Arrays:
+    """Measures (all chunks), spectra and pictures (kept chunks) of one layer's wC and wT over the frames.
+
+    The transformed frame r is the current frame r - 1, so each distinct matrix is measured once and shared by index.
+    `single_set_share` is the input share of a text that has one weight set: 0, or NaN where that set reads the input.
+    """
+    current, transformed = (
+        [frame[0].float() for frame in heard[f"layers.{layer}.retention.w_{side}.{projection}"]] for side in SIDES
+    )
+    distinct: list[Tensor] = []
+    index = [[_place(frame, distinct) for frame in frames] for frames in (current, transformed)]
+    chunks = max(len(frame) for frame in distinct)
+    kept_of = [[chunk if len(frame) > 1 else 0 for chunk in kept] for frame in distinct]
+    spectra = [weights.spectrum(frame[sorted(set(chosen))]) for frame, chosen in zip(distinct, kept_of, strict=True)]
+    places = [[sorted(set(chosen)).index(chunk) for chunk in chosen] for chosen in kept_of]
+    spectra = [spectrum[place].cpu() for spectrum, place in zip(spectra, places, strict=True)]
+
+    values = np.full((len(MEASURES), len(SIDES), len(current), chunks), np.nan, dtype=np.float32)
+    for side, frames in enumerate((current, transformed)):
+        for r, frame in enumerate(frames):
+            row = values[:, side, r]
+            row[0] = weights.rms(frame).cpu()
+            row[1] = weights.change(frame, current[0]).cpu()
+            row[2] = weights.cosine(frame, current[0]).cpu()
+            if r:
+                row[3] = weights.cosine(frame, frames[r - 1]).cpu()
+            row[4, list(kept)] = weights.effective_rank(spectra[index[side][r]])
+            if chunks > 1:
+                row[5] = weights.input_share(frame).cpu() if len(frame) > 1 else 0
+            else:
+                row[5] = 0 if frame is current[0] else single_set_share
+
+    pictures, scales, starts = [], [], []
+    rows, columns = (torch.from_numpy(grid(size)).to(distinct[0].device) for size in distinct[0].shape[-2:])
+    for frame, chosen in zip(distinct, kept_of, strict=True):
+        starts.append([len(pictures) + sorted(set(chosen)).index(chunk) for chunk in chosen])
+        for chunk in sorted(set(chosen)):
+            entries = frame[chunk][rows.long()][:, columns.long()]
+            scale = entries.abs().max().clamp(min=1e-30) / 127
+            pictures.append((entries / scale).round().to(torch.int8).cpu().numpy())
+            scales.append(float(scale))
+    name = f"{projection}.{layer}"
+    return {
+        f"measures.{name}": values,
+        f"spectra.{name}": np.stack([[spectra[i].float().numpy() for i in side] for side in index]),
+        f"pictures.{name}": np.stack(pictures),
+        f"picture_scales.{name}": np.asarray(scales, dtype=np.float32),
+        f"picture_index.{name}": np.array([[starts[i] for i in side] for side in index], dtype=np.int16),
+    }
+
+
+def _place(frame: Tensor, distinct: list[Tensor]) -> int:
+    for place, other in enumerate(distinct):
+        if frame.shape == other.shape and (frame.data_ptr() == other.data_ptr() or torch.equal(frame, other)):
+            return place
+    distinct.append(frame)
+    return len(distinct) - 1
