@@ -17,7 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 STAMP = "strawberry-install.json"
-SMOKE = "import torch, numpy, tokenizers, streamlit, plotly, ipywidgets, strawberry, lab"
+# The packages must import; the project's own code must only be found, since a slip in it is no fault of the install.
+SMOKE = """
+import importlib.util, numpy, torch, tokenizers, streamlit, plotly, ipywidgets
+for package in ("strawberry", "lab"):
+    assert importlib.util.find_spec(package), package + " is not installed"
+"""
 # Prints each package that lost its metadata or a file. Compiled files come and go, so they are not asked for.
 DAMAGED = """
 import importlib.metadata as metadata, pathlib
