@@ -1,0 +1,190 @@
+"""The configuration of a model and its training: one frozen dataclass, checked when it is made."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Self
+
+from strawberry.errors import ConfigError
+
+
+def _option(default: Any, group: str, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+    metadata = {"group": group, "help": help, "choices": choices, "low": low}
+    return field(default=default, metadata=metadata)
+
+
+def model(default: Any, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+    """A field that shapes the model."""
+    return _option(default, "model", help, choices, low)
+
+
+def training(default: Any, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+    """A field that shapes the training and leaves the model as it is."""
+    return _option(default, "training", help, choices, low)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run needs to be repeated, besides its data and its number of steps.
+
+    Raises :class:`ConfigError` when a value cannot work. ``metadata`` of each field holds its group
+    (``model`` or ``training``), a sentence of help, and its choices or lowest value.
+    """
+
+    family: str = model("strawberry", "the family of the preset that this configuration came from")
+    vocab_size: int = model(1024, "number of token ids", low=2)
+    seq_len: int = model(256, "tokens per training sequence", low=1)
+    d_model: int = model(128, "width of the residual stream (C)", low=2)
+    n_layers: int = model(3, "layers in the shared stack", low=1)
+    loops: int = model(2, "passes over the shared stack (R)", low=1)
+    n_heads: int = model(4, "heads of a mixer (H)", low=1)
+    d_qkv: int = model(128, "width of q, k and v, all heads together (D)", low=2)
+    mixer: str = model("aft", "token mixer, or a comma-separated pattern repeated over the layers")
+    weights: str = model(
+        "retention", "who makes the projection weights: the Retention Mechanism, or fixed learned matrices",
+        ("retention", "learned"),
+    )  # fmt: skip
+    pooling: str = model(
+        "prefix",
+        "what the Retention Mechanism reads: earlier chunks (causal), nothing, or the whole batch (reads the future)",
+        ("prefix", "static", "batch"),
+    )
+    chunk: int = model(64, "tokens that share one set of generated weights (c)", low=1)
+    decay: float = model(1.0, "how much of the retained statistics survives one token (gamma)")
+    prior: float = model(16.0, "weight of the learned prior statistics, in tokens (kappa)")
+    scale: str = model("fan_in", "scale of the weights at use: times fan_in^-1/2, or as published", ("fan_in", "raw"))
+    base_scale: str = model("unit", "size of the base weights at the start: RMS 1 or fan_in^-1/2", ("unit", "fan_in"))
+    windows: tuple[int, ...] = model((8, 32, 128, 0), "window of each attention expert in tokens; 0 reads everything")
+    attention_top_k: int = model(2, "attention experts per token", low=1)
+    n_experts: int = model(4, "experts of each SwiGLU; 1 is a dense SwiGLU", low=1)
+    top_k: int = model(2, "SwiGLU experts per token", low=1)
+    d_ff: int = model(128, "hidden width of one feed-forward expert", low=1)
+    routing: str = model("softmax", "how a router scores its experts", ("softmax", "sigmoid"))
+    balance: str = model(
+        "switch", "how experts are kept in use: an auxiliary loss, a bias moved after each step, or not at all",
+        ("switch", "bias", "none"),
+    )  # fmt: skip
+    balance_coef: float = model(0.01, "weight of the balance loss, or the step of the balance bias", low=0)
+    z_coef: float = model(0.001, "weight of the router z-loss", low=0)
+    rope_base: float = model(10000.0, "base of the rotary position embedding's wavelengths", low=1)
+    seed: int = model(0, "seed of the weights, the data order and the samples", low=0)
+
+    tokenizer: str = training("bpe", "how text becomes tokens", ("bpe", "bytes", "chars"))
+    train_fraction: float = training(0.8, "share of the text, by document, that is trained on")
+    batch_size: int = training(16, "sequences per micro-batch", low=1)
+    grad_accum: int = training(1, "micro-batches per optimiser step", low=1)
+    optimizer: str = training("muon", "muon (with AdamW for all but hidden matrices) or adamw", ("muon", "adamw"))
+    learning_rate: float = training(0.01, "highest learning rate", low=0)
+    min_lr: float = training(0.0, "learning rate at the end of the cool-down", low=0)
+    warmup_steps: int = training(20, "steps of linear warm-up", low=0)
+    cooldown_frac: float = training(0.5, "share of the steps, at the end, that cool down along a cosine", low=0)
+    decay_lr: bool = training(True, "cool down at all; otherwise constant after the warm-up")
+    beta1: float = training(0.9, "AdamW's decay of the mean gradient", low=0)
+    beta2: float = training(0.95, "AdamW's decay of the squared gradient", low=0)
+    eps: float = training(1e-10, "AdamW's epsilon", low=0)
+    weight_decay: float = training(0.1, "decoupled weight decay of hidden matrices", low=0)
+    momentum: float = training(0.95, "Muon's momentum after its warm-up", low=0)
+    grad_clip: float = training(1.0, "largest norm of the gradient; 0 leaves it as it is", low=0)
+    precision: str = training("auto", "arithmetic of the forward pass", ("auto", "fp32", "bf16"))
+    device: str = training("auto", "where to train: auto takes a GPU where there is one", ("auto", "cpu", "cuda"))
+    compile: bool = training(False, "compile the training step (first step takes half a minute or more)")
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        from strawberry.mixers import MIXERS
+
+        for name in self.mixers:
+            if name not in MIXERS:
+                raise ConfigError(f"mixer {name!r} is unknown; the mixers are {', '.join(MIXERS)}")
+        pattern = self.mixer.split(",")
+        if len(pattern) > self.n_layers:
+            raise ConfigError(
+                f"the mixer pattern names {len(pattern)} layers, but n_layers is {self.n_layers}; shorten it or add layers"
+            )
+        if self.d_qkv % (2 * self.n_heads):
+            raise ConfigError(f"d_qkv {self.d_qkv} must be a multiple of 2 × n_heads ({2 * self.n_heads})")
+        if not 0 < self.decay <= 1:
+            raise ConfigError(f"decay must lie in (0, 1]; got {self.decay}")
+        if self.prior <= 0:
+            raise ConfigError(f"prior must be above 0, or the first chunk would have no weights; got {self.prior}")
+        if not 0 < self.train_fraction < 1:
+            raise ConfigError(f"train_fraction must lie between 0 and 1; got {self.train_fraction}")
+        if self.cooldown_frac > 1:
+            raise ConfigError(f"cooldown_frac must lie in [0, 1]; got {self.cooldown_frac}")
+        for name in ("beta1", "beta2", "momentum"):
+            if getattr(self, name) >= 1:
+                raise ConfigError(f"{name} must lie in [0, 1); got {getattr(self, name)}")
+        if self.top_k > self.n_experts:
+            raise ConfigError(f"top_k {self.top_k} is more than n_experts {self.n_experts}; lower it or add experts")
+        if "abundance" in self.mixers:
+            if not self.windows or min(self.windows) < 0:
+                raise ConfigError("windows needs one or more sizes ≥ 0, one per attention expert, such as 8,32,0")
+            if self.n_heads % len(self.windows):
+                raise ConfigError(f"n_heads {self.n_heads} must be a multiple of the number of windows ({len(self.windows)})")
+            if self.attention_top_k > len(self.windows):
+                raise ConfigError(f"attention_top_k {self.attention_top_k} is more than the {len(self.windows)} windows")
+            if self.weights == "retention" and self.d_model % self.n_experts:
+                raise ConfigError(f"d_model {self.d_model} must be a multiple of n_experts ({self.n_experts})")
+
+    @property
+    def mixers(self) -> tuple[str, ...]:
+        """The mixer of each layer: the pattern repeated to ``n_layers``."""
+        pattern = [name.strip() for name in self.mixer.split(",")]
+        return tuple(pattern[layer % len(pattern)] for layer in range(self.n_layers))
+
+    @property
+    def d_head(self) -> int:
+        """Width of one head."""
+        return self.d_qkv // self.n_heads
+
+    @property
+    def causal(self) -> bool:
+        """False for the published Retention, whose weights read the future and the other rows of the batch."""
+        return self.weights != "retention" or self.pooling != "batch"
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; an unknown name raises :class:`ConfigError` naming the nearest ones."""
+        known = [item.name for item in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(known)}"
+                raise ConfigError(f"config has no field {name!r}; {hint}")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary of every field."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`; missing fields take their defaults, unknown ones raise."""
+        return cls().replace(**values)
+
+
+def _checked(item: "dataclasses.Field[Any]", value: Any) -> Any:
+    name, choices, low = item.name, item.metadata["choices"], item.metadata["low"]
+    wanted = item.type
+    if wanted == tuple[int, ...]:
+        try:
+            return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+        except (TypeError, ValueError):
+            raise ConfigError(f"{name} must be whole numbers such as 8,32,0; got {value!r}") from None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{name} must be {_WORDS[wanted]}; got {value!r}")
+    if choices and value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    if isinstance(value, float) and value != value or value in (float("inf"), -float("inf")):
+        raise ConfigError(f"{name} must be a finite number; got {value}")
+    if low is not None and value < low:
+        raise ConfigError(f"{name} must be at least {low}; got {value}")
+    return value
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}

@@ -1,0 +1,57 @@
+"""How every parameter starts, and how its optimiser should treat it."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from strawberry.config import Config
+
+
+class Role(NamedTuple):
+    """How a parameter is trained. kind: matrix, router, embedding or vector; the learning rate is times lr_scale."""
+
+    kind: str
+    lr_scale: float
+
+
+def role(name: str, parameter: Tensor, config: Config) -> Role:
+    """The role of a parameter by its path: hidden matrices (or stacks of them), routers, the embedding, the rest.
+
+    Base weights of unit RMS learn √fan_in times faster, as they are √fan_in times larger than what they stand for.
+    """
+    if name == "embedding.weight":
+        return Role("embedding", 1.0)
+    if ".router." in name or "swiglu_router." in name:
+        return Role("router", 1.0)
+    if parameter.dim() < 2 or name.endswith(("gains", "retention.prior")):
+        return Role("vector", 1.0)
+    unit = ".retention.base." in name or ".retention.learned." in name
+    return Role("matrix", math.sqrt(parameter.shape[-1]) if unit and config.base_scale == "unit" else 1.0)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, config: Config) -> None:
+    """Fill every parameter from ``config.seed``; the global random state is left as it was.
+
+    Matrices are normal with variance 1/fan_in; base weights have RMS 1 (``base_scale="unit"``). The gains make all
+    branches of all passes together add variance 1 to the residual stream. The embedding gives logits of size 1/2.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+
+    def normal(parameter: Tensor, std: float) -> None:
+        parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator))
+
+    for name, parameter in model.named_parameters():
+        kind, lr_scale = role(name, parameter, config)
+        if name.endswith("gains"):
+            parameter.fill_((2 * config.n_layers * config.loops) ** -0.5)
+        elif name.endswith("temperature"):
+            parameter.fill_(math.sqrt(config.d_model))
+        elif kind == "embedding":
+            normal(parameter, 0.5 * config.d_model**-0.5)
+        elif name.endswith("w_transform"):
+            normal(parameter, config.d_model**-0.5)
+        else:
+            normal(parameter, lr_scale * parameter.shape[-1] ** -0.5)

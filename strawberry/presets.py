@@ -1,0 +1,80 @@
+"""Named presets, ``family-size``: a family says what the model is, a size how much of it there is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from strawberry.config import Config
+from strawberry.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Family:
+    """One line that says what the family is, and the fields in which it differs from the default configuration."""
+
+    about: str
+    fields: dict[str, Any]
+
+
+FAMILIES: dict[str, Family] = {
+    "strawberry": Family(
+        "weights made from earlier chunks of the text (causal Retention), AFT and The Expert Abundance",
+        {},
+    ),
+    "strawberry-leaky": Family(
+        "READS THE FUTURE: the published Retention, whose weights are made from the whole batch; a positive control",
+        {"pooling": "batch", "scale": "raw", "base_scale": "fan_in"},
+    ),
+    "strawberry-static": Family(
+        "the same update rule on learned weights that ignore the input; the control for Retention",
+        {"pooling": "static"},
+    ),
+    "gpt": Family(
+        "a modern GPT on the same parts: softmax attention, learned weights, one pass",
+        {"weights": "learned", "mixer": "softmax", "loops": 1, "n_experts": 1, "top_k": 1},
+    ),
+}
+
+_SIZES: dict[str, dict[str, Any]] = {
+    "pico": {
+        "vocab_size": 512, "seq_len": 64, "d_model": 32, "d_qkv": 32, "n_heads": 4, "n_layers": 2, "chunk": 16,
+        "mixer": "aft,abundance", "windows": (4, 16, 32, 0), "d_ff": 32, "batch_size": 8,
+    },
+    "nano": {
+        "vocab_size": 1024, "seq_len": 256, "d_model": 128, "d_qkv": 128, "n_heads": 4, "n_layers": 3, "chunk": 64,
+        "mixer": "aft,aft,abundance", "windows": (8, 32, 128, 0), "d_ff": 128, "batch_size": 16,
+    },
+    "small": {
+        "vocab_size": 8192, "seq_len": 1024, "d_model": 768, "d_qkv": 768, "n_heads": 12, "n_layers": 8, "chunk": 256,
+        "mixer": "aft,aft,aft,abundance", "windows": (8, 32, 128, 0), "n_experts": 8, "d_ff": 384,
+        "batch_size": 16, "grad_accum": 4, "learning_rate": 0.005, "warmup_steps": 300,
+    },
+}  # fmt: skip
+
+# A family of other shape states its own numbers for each size.
+_OVERRIDES: dict[str, dict[str, Any]] = {
+    "gpt-pico": {"n_layers": 3, "d_ff": 96},
+    "gpt-nano": {"n_layers": 5, "d_ff": 384},
+    "gpt-small": {"n_layers": 16, "d_ff": 2048},
+}
+
+
+def families() -> dict[str, str]:
+    """Each family's name and the one line that says what it is."""
+    return {name: family.about for name, family in FAMILIES.items()}
+
+
+def presets() -> list[str]:
+    """The names of all presets: sizes pico (tests), nano (live on a laptop's CPU) and small (about 124M, for a GPU)."""
+    return [f"{family}-{size}" for family in FAMILIES for size in _SIZES]
+
+
+def preset(name: str, **overrides: Any) -> Config:
+    """The configuration of a preset, with some fields changed.
+
+    Raises :class:`ConfigError` naming the choices when the preset, a field or a value is unknown.
+    """
+    family, _, size = name.rpartition("-")
+    if family not in FAMILIES or size not in _SIZES:
+        raise ConfigError(f"preset {name!r} is unknown; the presets are {', '.join(presets())}")
+    fields = {"family": family, **_SIZES[size], **FAMILIES[family].fields, **_OVERRIDES.get(name, {}), **overrides}
+    return Config().replace(**fields)

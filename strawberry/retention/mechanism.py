@@ -1,0 +1,166 @@
+"""The Retention Mechanism: generates a block's weights from pooled statistics and evolves them over the passes."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from strawberry.config import Config
+from strawberry.norm import norm
+from strawberry.retention.pooling import Statistics, at_boundaries
+from strawberry.retention.sets import Sets, Span
+from strawberry.retention.update import update
+from strawberry.tap import Tap
+
+Name = Literal["qkv", "swiglu", "out"]
+NAMES: tuple[Name, ...] = ("qkv", "swiglu", "out")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The pair (wT, wC) of one block at one pass, and what a later call needs to go on from here."""
+
+    transformed: dict[Name, Sets]
+    current: dict[Name, Sets]
+    span: Span
+    statistics: Statistics | None
+    frames: tuple[dict[Name, Tensor], ...]
+    scaled: bool
+
+    def apply(self, name: Name, x: Tensor) -> Tensor:
+        """x (batch, seq, columns) by the current weights, times fan_in^-1/2 if scaled: (batch, seq, rows)."""
+        return self.current[name].apply(x * x.shape[-1] ** -0.5 if self.scaled else x, self.span)
+
+
+@dataclass(frozen=True)
+class RetentionState:
+    """What one layer's mechanism carries from token to token: constant in the number of tokens.
+
+    statistics: of all tokens read; None where the weights ignore them. frames: the present chunk's matrices by name,
+    each (1 or batch, rows, columns): first the generated ones, then the current ones of each pass.
+    """
+
+    statistics: Statistics | None
+    frames: tuple[dict[Name, Tensor], ...]
+
+
+class Retention(nn.Module):
+    """Makes w_qkv (3D, C), w_swiglu (2C, D) and w_out (C, C) from the block's input.
+
+    With o = norm(x W_O) and a = norm(x W_A), pooled statistics M (C, C) and Y = softmax(τM), the generated weights
+    are (Y W_T)ᵀ, split 3D | 2D | C; the 2D part is read row by row as 2C × D, rows alternating between u and v.
+
+    - ``prefix`` (causal): chunk j = ⌊t/c⌋ uses M_j = (κM₀ + S)/(κ + n), S and n the sums over the tokens before the
+      chunk; M₀ is learned, so the first chunk's weights are the same for every text.
+    - ``static`` (control): the generated weights are learned and ignore the input.
+    - ``batch`` (as published): M = OᵀA/C over all rows and all positions. It reads the future and the other rows.
+
+    Source: the Retention Mechanism of Strawberry (Srivastava 2025); the prefix form is this project's causal version.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        c, d = config.d_model, config.d_qkv
+        self.config = config
+        self.shapes: dict[Name, tuple[int, int]] = {"qkv": (3 * d, c), "swiglu": (2 * c, d), "out": (c, c)}
+        self.base = nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in self.shapes.items()})
+        if config.pooling == "static":
+            shapes = self.shapes.items()
+            self.learned = nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes})
+        else:
+            self.w_original = nn.Parameter(torch.empty(c, c))
+            self.w_adjust = nn.Parameter(torch.empty(c, c))
+            self.w_transform = nn.Parameter(torch.empty(c, 5 * d + c))
+        if config.pooling == "prefix":
+            self.prior = nn.Parameter(torch.empty(c, c))
+            self.temperature = nn.Parameter(torch.tensor(math.sqrt(c)))
+        self.pooled = Tap()
+        self.w_current = nn.ModuleDict({name: Tap() for name in NAMES})
+        self.w_transformed = nn.ModuleDict({name: Tap() for name in NAMES})
+
+    def begin(self, x: Tensor, position: int, state: RetentionState | None, keep: bool = False) -> Weights:
+        """Frame 0 for the block's normalised input x (batch, seq, C), whose first token stands at ``position``.
+
+        The current weights are the base, the transformed ones are generated. ``keep`` asks for the statistics after x,
+        which a later call needs.
+        """
+        span, pooled, statistics = self._pool(x, position, state, keep)
+        if pooled is None:
+            generated = {name: Sets(self.learned[name][None], None) for name in NAMES}
+        else:
+            pooled = pooled.shown_to(self.pooled, span)
+            generated = {name: pooled.map(partial(self._generate, name)) for name in NAMES}
+        if state is not None and span.head:
+            generated = {name: Sets(state.frames[0][name], sets.body) for name, sets in generated.items()}
+        base = {name: sets.map(partial(self._base, name)) for name, sets in generated.items()}
+        return self._shown(generated, base, span, statistics, ())
+
+    def evolve(self, weights: Weights, step: int, state: RetentionState | None) -> Weights:
+        """The weights of pass ``step`` (from 0): those of the pass before, or the base, after one update."""
+        current = {name: weights.transformed[name].map(update, weights.current[name]) for name in NAMES}
+        if state is not None and weights.span.head:
+            # The chunk goes on, so its matrices are known already.
+            current = {name: Sets(state.frames[step + 1][name], sets.body) for name, sets in current.items()}
+        return self._shown(weights.current, current, weights.span, weights.statistics, weights.frames)
+
+    def _pool(
+        self, x: Tensor, position: int, state: RetentionState | None, keep: bool
+    ) -> tuple[Span, Sets | None, Statistics | None]:
+        length, chunk, decay = x.shape[1], self.config.chunk, self.config.decay
+        if self.config.pooling == "static":
+            return Span(length, length, length), None, None
+        if self.config.pooling == "batch":
+            o, a = (norm(x.flatten(0, 1) @ w)[None] for w in (self.w_original, self.w_adjust))
+            return Span(length, length, length), Sets((o.mT @ a / math.sqrt(x.shape[2])).softmax(dim=-1), None), None
+
+        start = None if state is None else state.statistics
+        span = Span(min(length, chunk if start is None else -position % chunk), length, chunk)
+        read = length if keep else span.head + max(span.chunks - 1, 0) * chunk
+        o, a = (norm(x[:, :read] @ w).to(self.prior.dtype) for w in (self.w_original, self.w_adjust))
+        with torch.autocast(x.device.type, enabled=False):
+            head = self._soften(self.prior[None]) if start is None else None
+            start = start or Statistics(self.prior.new_zeros(x.shape[0], *self.prior.shape), 0.0)
+            if span.head and read:
+                start = start.then(o[:, : span.head], a[:, : span.head], decay)
+            if not span.chunks:
+                return span, Sets(head, None), start if keep else None
+            rest = (span.chunks - 1) * chunk
+            boundaries = at_boundaries(start, *(z[:, span.head : span.head + rest] for z in (o, a)), chunk, decay)
+            means = [(self.config.prior * self.prior + s.sums) / (self.config.prior + s.weight) for s in boundaries]
+            end = boundaries[-1].then(*(z[:, span.head + rest :] for z in (o, a)), decay) if keep else None
+            return span, Sets(head, self._soften(torch.stack(means, dim=1))), end
+
+    def _soften(self, mean: Tensor) -> Tensor:
+        """Y = softmax(τM) over the last axis of M (..., C, C)."""
+        return (self.temperature * mean).softmax(dim=-1)
+
+    def _generate(self, name: Name, y: Tensor) -> Tensor:
+        """The generated matrix (..., rows, columns) of Y (..., C, C)."""
+        d = self.config.d_qkv
+        start, stop = {"qkv": (0, 3 * d), "swiglu": (3 * d, 5 * d), "out": (5 * d, None)}[name]
+        product = y @ self.w_transform[:, start:stop]
+        return product.reshape(*y.shape[:-2], *self.shapes["swiglu"]) if name == "swiglu" else product.mT
+
+    def _base(self, name: Name, like: Tensor) -> Tensor:
+        """The base matrix, shared over batch and chunks, laid out in memory as the generated ones are."""
+        base = self.base[name] if name == "swiglu" else self.base[name].mT.contiguous().mT
+        return base[(None,) * (like.dim() - 2)]
+
+    def _shown(
+        self,
+        transformed: dict[Name, Sets],
+        current: dict[Name, Sets],
+        span: Span,
+        statistics: Statistics | None,
+        frames: tuple[dict[Name, Tensor], ...],
+    ) -> Weights:
+        transformed = {name: sets.shown_to(self._tap("w_transformed", name), span) for name, sets in transformed.items()}
+        current = {name: sets.shown_to(self._tap("w_current", name), span) for name, sets in current.items()}
+        frame = {name: sets.last() for name, sets in (current if frames else transformed).items()}
+        return Weights(transformed, current, span, statistics, (*frames, frame), self.config.scale == "fan_in")
+
+    def _tap(self, which: Literal["w_transformed", "w_current"], name: Name) -> Tap:
+        return getattr(self, which)[name]
