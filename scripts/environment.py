@@ -164,7 +164,7 @@ def main(argv=None):
             file=sys.stderr,
         )
         return 2
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Make the virtual environment what pyproject.toml says.")
     parser.add_argument("venv", type=Path, help="folder of the virtual environment")
     parser.add_argument("extras", nargs="*", help="extras of pyproject.toml, such as dev")
     arguments = parser.parse_args(argv)
