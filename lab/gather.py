@@ -1,6 +1,6 @@
 """Runs a model once over a text and reduces what its taps carried to the arrays that a Probe holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,7 +16,7 @@ CHECKED_MAPS = 8
 ROUTERS = {"attention": "mixer.router", "swiglu": "swiglu_router", "ffn": "feedforward.router"}
 PROJECTIONS = ("qkv", "swiglu", "out")
 SIDES = ("current", "transformed")
-MEASURES = ("rms", "change", "cosine_base", "cosine_previous", "effective_rank", "input_share")
+MEASURES = ("rms", "change", "cosine_base", "cosine_previous", "effective_rank", "input_share", "spread")
 
 Arrays = dict[str, np.ndarray]
 Frames = Sequence[Tensor]
@@ -138,57 +138,70 @@ def made_weights(
 ) -> Arrays:
     """Measures (all chunks), spectra and pictures (kept chunks) of one layer's wC and wT over the frames.
 
-    The transformed frame r is the current frame r - 1, so each distinct matrix is measured once and shared by index.
     `single_set_share` is the input share of a text that has one weight set: 0, or NaN where that set reads the input.
     """
-    current, transformed = (
-        [frame[0].float() for frame in heard[f"layers.{layer}.retention.w_{side}.{projection}"]] for side in SIDES
-    )
+    # The transformed frame r is the current frame r - 1, so each distinct matrix is measured once and shared by index.
     distinct: list[Tensor] = []
-    index = [[_place(frame, distinct) for frame in frames] for frames in (current, transformed)]
-    chunks = max(len(frame) for frame in distinct)
-    kept_of = [[chunk if len(frame) > 1 else 0 for chunk in kept] for frame in distinct]
-    spectra = [weights.spectrum(frame[sorted(set(chosen))]) for frame, chosen in zip(distinct, kept_of, strict=True)]
-    places = [[sorted(set(chosen)).index(chunk) for chunk in chosen] for chosen in kept_of]
-    spectra = [spectrum[place].cpu() for spectrum, place in zip(spectra, places, strict=True)]
+    index = [
+        [_place(_sets(frame), distinct) for frame in heard[f"layers.{layer}.retention.w_{side}.{projection}"]]
+        for side in SIDES
+    ]
+    chosen = [list(kept) if len(sets) > 1 else [0] * len(kept) for sets in distinct]
+    spectra = [_each(weights.spectrum, sets, chunks).cpu() for sets, chunks in zip(distinct, chosen, strict=True)]
+    drawn = [_each(_picture, sets, chunks) for sets, chunks in zip(distinct, chosen, strict=True)]
+    scales = [picture.abs().amax((-2, -1)).clamp(min=1e-30) / 127 for picture in drawn]
+    codes = [
+        (picture / scale[:, None, None]).round().to(torch.int8) for picture, scale in zip(drawn, scales, strict=True)
+    ]
 
-    values = np.full((len(MEASURES), len(SIDES), len(current), chunks), np.nan, dtype=np.float32)
-    for side, frames in enumerate((current, transformed)):
-        for r, frame in enumerate(frames):
-            row = values[:, side, r]
-            row[0] = weights.rms(frame).cpu()
-            row[1] = weights.change(frame, current[0]).cpu()
-            row[2] = weights.cosine(frame, current[0]).cpu()
+    chunks = max(len(sets) for sets in distinct)
+    base = distinct[index[0][0]]
+    values = np.full((len(MEASURES), len(SIDES), len(index[0]), chunks), np.nan, dtype=np.float32)
+    for side, frames in enumerate(index):
+        for r, number in enumerate(frames):
+            sets, row = distinct[number], values[:, side, r]
+            row[0] = weights.rms(sets).cpu()
+            row[1] = weights.change(sets, base).cpu()
+            row[2] = weights.cosine(sets, base).cpu()
             if r:
-                row[3] = weights.cosine(frame, frames[r - 1]).cpu()
-            row[4, list(kept)] = weights.effective_rank(spectra[index[side][r]])
-            if chunks > 1:
-                row[5] = weights.input_share(frame).cpu() if len(frame) > 1 else 0
+                row[3] = weights.cosine(sets, distinct[frames[r - 1]]).cpu()
+            row[4, list(kept)] = weights.effective_rank(spectra[number])
+            if chunks == 1:
+                row[5] = 0 if sets is base else single_set_share
+            elif len(sets) == 1:
+                row[5:7] = 0
             else:
-                row[5] = 0 if frame is current[0] else single_set_share
-
-    pictures, scales, starts = [], [], []
-    rows, columns = (torch.from_numpy(grid(size)).to(distinct[0].device) for size in distinct[0].shape[-2:])
-    for frame, chosen in zip(distinct, kept_of, strict=True):
-        starts.append([len(pictures) + sorted(set(chosen)).index(chunk) for chunk in chosen])
-        for chunk in sorted(set(chosen)):
-            entries = frame[chunk][rows.long()][:, columns.long()]
-            scale = entries.abs().max().clamp(min=1e-30) / 127
-            pictures.append((entries / scale).round().to(torch.int8).cpu().numpy())
-            scales.append(float(scale))
+                row[5], row[6] = weights.input_share(sets).cpu(), weights.spread(sets).cpu()
     name = f"{projection}.{layer}"
     return {
         f"measures.{name}": values,
-        f"spectra.{name}": np.stack([[spectra[i].float().numpy() for i in side] for side in index]),
-        f"pictures.{name}": np.stack(pictures),
-        f"picture_scales.{name}": np.asarray(scales, dtype=np.float32),
-        f"picture_index.{name}": np.array([[starts[i] for i in side] for side in index], dtype=np.int16),
+        f"spectra.{name}": np.stack([np.stack([spectra[i].float().numpy() for i in side]) for side in index]),
+        f"pictures.{name}": np.stack([part.cpu().numpy() for part in codes]),
+        f"picture_scales.{name}": np.stack([scale.cpu().numpy() for scale in scales]),
+        f"picture_index.{name}": np.array(index, dtype=np.int16),
     }
 
 
-def _place(frame: Tensor, distinct: list[Tensor]) -> int:
+def _sets(frame: Tensor) -> Tensor:
+    """(1, J, rows, cols) -> (J, rows, cols), or (1, rows, cols) where one matrix was repeated for every chunk."""
+    sets = frame[0].float()
+    return sets[:1] if len(sets) > 1 and torch.equal(sets[:1].expand_as(sets), sets) else sets
+
+
+def _place(sets: Tensor, distinct: list[Tensor]) -> int:
     for place, other in enumerate(distinct):
-        if frame.shape == other.shape and (frame.data_ptr() == other.data_ptr() or torch.equal(frame, other)):
+        if sets.shape == other.shape and torch.equal(sets, other):
             return place
-    distinct.append(frame)
+    distinct.append(sets)
     return len(distinct) - 1
+
+
+def _each(function: Callable[[Tensor], Tensor], sets: Tensor, chosen: Sequence[int]) -> Tensor:
+    """`function` of the chosen sets, done once for those chosen twice."""
+    once = sorted(set(chosen))
+    return function(sets[once])[[once.index(chunk) for chunk in chosen]]
+
+
+def _picture(sets: Tensor) -> Tensor:
+    rows, columns = (torch.from_numpy(grid(size)).long().to(sets.device) for size in sets.shape[-2:])
+    return sets[:, rows][:, :, columns]

@@ -30,8 +30,6 @@ class Probe:
     meta: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
-    # What was looked at.
-
     @property
     def family(self) -> str:
         """Family name, such as "strawberry"."""
@@ -98,8 +96,6 @@ class Probe:
         step = [] if self.step is None else [f"step {self.step}"]
         return " · ".join([self.run or self.family, *step, f"seed {self.seed}"])
 
-    # The made weights.
-
     @property
     def projections(self) -> tuple[str, ...]:
         """("qkv", "swiglu", "out"), or () for a family whose weights are plainly learned."""
@@ -138,7 +134,8 @@ class Probe:
         `picture_grid(projection)` names the rows and columns; `chunk` must be a kept one.
         """
         name = self._made(layer, projection)
-        place = self.arrays[f"picture_index.{name}"][gather.SIDES.index(which), frame, self._kept(chunk)]
+        number = self.arrays[f"picture_index.{name}"][gather.SIDES.index(which), frame]
+        place = number, self._kept(chunk)
         return self.arrays[f"pictures.{name}"][place] * self.arrays[f"picture_scales.{name}"][place]
 
     def picture_grid(self, projection: str) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +149,8 @@ class Probe:
         rms: root mean square · change: RMS(w_frame − base) / RMS(base) · cosine_base, cosine_previous: of the
         flattened matrices, with the base and with the same side's frame before · effective_rank: exp of the entropy
         of the normalised singular values (kept chunks only) · input_share: RMS(w − w of chunk 0) / RMS(w), chunk 0
-        being made from the learned prior alone; 0 for static weights and NaN for batch pooling.
+        being made from the learned prior alone; 0 for static weights and NaN for batch pooling · spread: RMS(w − mean
+        of chunks 1, 2, …) / RMS(w), how far the text's parts disagree.
         """
         if name not in MEASURES:
             raise ProbeError(f"there is no measure {name!r}; the measures are {', '.join(MEASURES)}")
@@ -163,8 +161,6 @@ class Probe:
         """(frames, min(rows, cols)) float32 singular values, largest first; `chunk` must be a kept one."""
         values = self.arrays[f"spectra.{self._made(layer, projection)}"]
         return values[gather.SIDES.index(which), :, self._kept(chunk)]
-
-    # Routing.
 
     @property
     def routers(self) -> list[tuple[int, str]]:
@@ -188,8 +184,6 @@ class Probe:
         if kind != "attention":
             return [f"E{expert}" for expert in range(count)]
         return [f"E{e} · {f'last {w}' if w else 'all'}" for e, w in enumerate(self.config["windows"])]
-
-    # Maps.
 
     def map_axis(self, layer: int) -> str:
         """What `map` counts in this layer: "head" for softmax and abundance, "channel" for AFT."""
@@ -244,8 +238,6 @@ class Probe:
         largest, relative = self.arrays[f"reconstruction.{layer % self.layers}"][loop]
         return float(largest), float(relative)
 
-    # Predictions.
-
     @property
     def loss(self) -> np.ndarray:
         """(T−1,) float32 nats: loss[t] is for predicting token t+1 at position t."""
@@ -256,8 +248,6 @@ class Probe:
         probabilities = self.arrays["top.probabilities"][position].tolist()
         return list(zip(self.meta["top_pieces"][position], probabilities, strict=True))
 
-    # On disk.
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one .npz, whole or not at all (temporary file, then rename); returns its path."""
         return archive.write(path, self.meta, self.arrays)
@@ -266,8 +256,6 @@ class Probe:
     def load(cls, path: str | os.PathLike[str]) -> "Probe":
         """Read what `save` wrote; ProbeError names a file that is missing, damaged or of another format."""
         return cls(*archive.read(path))
-
-    # How the arrays are keyed.
 
     def _made(self, layer: int, projection: str) -> str:
         if projection not in self.projections:

@@ -52,3 +52,14 @@ def input_share(sets: Tensor) -> Tensor:
     ratio of sizes, not a fraction of a sum: it is sqrt(2) for two unrelated matrices of equal size.
     """
     return rms(sets - sets[:1]) / rms(sets)
+
+
+def spread(sets: Tensor) -> Tensor:
+    """(J, ..., rows, cols) -> (J, ...): RMS(w_j - mean of the sets after set 0) / RMS(w_j), NaN for set 0.
+
+    How much the text's parts disagree about the weights. Where this is small and the input share is large, the text
+    moved the weights away from the prior, but every part of it in the same direction.
+    """
+    apart = rms(sets - sets[1:].mean(0, keepdim=True)) / rms(sets)
+    apart[0] = torch.nan
+    return apart

@@ -51,6 +51,15 @@ def test_input_share_is_zero_for_equal_sets_and_root_two_for_unrelated_ones():
     assert share[1] == pytest.approx(math.sqrt(2), rel=0.02)
 
 
+def test_spread_is_zero_when_all_parts_agree_however_far_from_the_prior():
+    sets = torch.stack([torch.zeros(4, 4), torch.ones(4, 4), torch.ones(4, 4)])
+    assert weights.spread(sets)[1:].tolist() == [0, 0]
+    assert weights.spread(sets)[0].isnan()
+    assert weights.input_share(sets)[1:].tolist() == [1, 1]
+    apart = torch.stack([torch.zeros(4, 4), torch.ones(4, 4), -torch.ones(4, 4)])
+    assert weights.spread(apart)[1:].tolist() == [1, 1]
+
+
 def test_measures_of_a_stack_equal_those_of_each_matrix():
     stack = torch.randn(2, 3, 9, 4)
     for measure in (weights.rms, weights.spectrum):

@@ -1,0 +1,223 @@
+"""Maps of who reads whom: one in detail, two side by side, all in miniature, and their spread and reach."""
+
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from lab.figures import tokens as naming
+from lab.figures.theme import colorbar, colours, finish, scale
+from lab.measure import maps
+from lab.probe import Probe
+
+# So many cells of 4 bytes, in base64, stay under half a megabyte beside the rest of a figure; more get 2 bytes each.
+EXACT_CELLS = 80_000
+CODES = 10_000
+Place = tuple[int, int, int | None]
+
+
+class Panel(NamedTuple):
+    """One map as a trace on the shared colour axis, its token axis, and how its numbers are to be read."""
+
+    trace: go.Heatmap
+    axis: dict[str, object]
+    note: str
+    top: float
+    unit: int
+
+
+def attention_map(
+    probe: Probe,
+    *,
+    layer: int = 0,
+    loop: int = 0,
+    index: int | None = None,
+    tokens: tuple[int, int] | None = None,
+    theme: str = "light",
+) -> go.Figure:
+    """Row: the token that reads. Column: the token read. The future, above the diagonal, is blank.
+
+    `index` is a head or channel, None the mean over all; tokens=(start, stop) shows a part. Colour grows with the
+    square root of the weight, or small weights would all look like none.
+    """
+    c = colours(theme)
+    panel = _panel(probe, (layer, loop, index), tokens, EXACT_CELLS)
+    figure = go.Figure(panel.trace)
+    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, panel.top, panel.unit))
+    figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", constrain="domain")
+    figure.update_yaxes(**panel.axis, showgrid=False, title_text="token that reads", constrain="domain")
+    figure.update_yaxes(autorange="reversed", scaleanchor="x")
+    largest, relative = probe.reconstruction(layer, loop)
+    check = f"maps rebuild the mixer's output to {largest:.1e} ({relative:.1e} of its size)"
+    return finish(
+        figure,
+        theme,
+        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}",
+        about=f"{probe.label} · {check}{panel.note}",
+        name="attention_map",
+        height=680,
+    )
+
+
+def map_pair(
+    probe: Probe, left: Place, right: Place, *, tokens: tuple[int, int] | None = None, theme: str = "light"
+) -> go.Figure:
+    """Two maps, each named by (layer, loop, index), on one range, and how unlike their rows are."""
+    c = colours(theme)
+    titles = [
+        f"layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}"
+        for layer, loop, index in (left, right)
+    ]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.08)
+    figure.update_annotations(font={"size": 12})
+    panels = [_panel(probe, place, tokens, EXACT_CELLS // 2) for place in (left, right)]
+    for col, panel in enumerate(panels, start=1):
+        figure.add_trace(panel.trace, row=1, col=col)
+        figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", row=1, col=col)
+        figure.update_yaxes(**panel.axis, showgrid=False, autorange="reversed", row=1, col=col)
+        figure.update_yaxes(scaleanchor="x" if col == 1 else "x2", constrain="domain", row=1, col=col)
+    figure.update_xaxes(constrain="domain")
+    figure.update_xaxes(matches="x", row=1, col=2)
+    figure.update_yaxes(title_text="token that reads", row=1, col=1)
+    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(panel.top for panel in panels), panels[0].unit))
+    apart = maps.divergence(probe.map(*left), probe.map(*right))[1:]
+    return finish(
+        figure,
+        theme,
+        title="Who reads whom, side by side",
+        about=f"{probe.label} · Jensen–Shannon divergence of the rows {apart.mean():.3f} nats on average (0 same, "
+        f"0.693 disjoint){panels[0].note}",
+        name="map_pair",
+        height=560,
+    )
+
+
+def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light") -> go.Figure:
+    """Every head, or 16 channels spread over the layer's, in miniature, all on one range."""
+    c = colours(theme)
+    count, axis = probe.map_count(layer), probe.map_axis(layer)
+    chosen = sorted({int(index) for index in np.linspace(0, count - 1, min(count, 16))})
+    across = min(len(chosen), 4 if len(chosen) <= 8 else 8)
+    down = -(-len(chosen) // across)
+    titles = [f"{axis} {index}" for index in chosen]
+    figure = make_subplots(
+        rows=down, cols=across, subplot_titles=titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down
+    )
+    figure.update_annotations(font={"size": 12, "color": c.muted})
+    pooled = [naming.pool(weights, 48) for weights in probe.maps(layer, loop, chosen)]
+    for place, (weights, stride) in enumerate(pooled):
+        row, col = divmod(place, across)
+        trace = go.Heatmap(
+            z=_blank_future(weights),
+            dx=stride,
+            dy=stride,
+            coloraxis="coloraxis",
+            hoverongaps=False,
+            hovertemplate=f"<b>{titles[place]}</b><br>token %{{y}} reads %{{x}}<br>weight %{{z:.4f}}<extra></extra>",
+        )
+        figure.add_trace(trace, row=row + 1, col=col + 1)
+    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(_top(weights) for weights, _ in pooled), 1))
+    figure.update_xaxes(showticklabels=False, showgrid=False, constrain="domain")
+    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed", constrain="domain")
+    return finish(
+        figure,
+        theme,
+        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {axis}s of {probe.mixers[layer]}",
+        about=f"{probe.label} · {len(chosen)} of {count} {axis}s",
+        name="map_grid",
+        height=110 + 190 * down,
+    )
+
+
+def map_profile(
+    probe: Probe, *, layer: int = 0, loop: int = 0, index: int | None = None, theme: str = "light"
+) -> go.Figure:
+    """Entropy of each token's reading and how far back it reads on average, beside what an even map would have."""
+    c = colours(theme)
+    weights = probe.map(layer, loop, index)
+    lengths = np.arange(1, probe.tokens + 1)
+    panels = {
+        "Spread (entropy, nats)": (maps.entropy(weights), np.log(lengths)),
+        "Reach (mean distance, tokens)": (maps.distance(weights), (lengths - 1) / 2),
+    }
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, subplot_titles=list(panels), vertical_spacing=0.14)
+    figure.update_annotations(font={"size": 13})
+    labels = naming.names(probe.pieces)
+    for row, (panel, (values, even)) in enumerate(panels.items(), start=1):
+        figure.add_scatter(
+            x=labels,
+            y=even.astype(np.float32),
+            name="an even map",
+            mode="lines",
+            line={"color": c.muted, "width": 1.5, "dash": "dash"},
+            showlegend=row == 1,
+            hoverinfo="skip",
+            row=row,
+            col=1,
+        )
+        figure.add_scatter(
+            x=labels,
+            y=values.astype(np.float32),
+            name=probe.map_name(layer, index),
+            mode="lines",
+            line={"color": c.accent, "width": 2},
+            showlegend=row == 1,
+            hovertemplate=f"token <b>%{{x}}</b><br>{panel}: %{{y:.3f}}<extra></extra>",
+            row=row,
+            col=1,
+        )
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(**naming.ticks(probe.pieces, most=64), tickangle=-90, showgrid=False)
+    return finish(
+        figure,
+        theme,
+        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · spread and reach",
+        about=f"{probe.label} · {probe.map_name(layer, index)}",
+        name="map_profile",
+        height=480,
+    )
+
+
+def _panel(probe: Probe, place: Place, tokens: tuple[int, int] | None, budget: int) -> Panel:
+    start, stop = naming.part(probe.tokens, tokens)
+    pieces = probe.pieces[start:stop]
+    weights, stride = naming.pool(probe.map(*place)[start:stop, start:stop])
+    labels = naming.names(pieces, start, stride)
+    note = f" · groups of {stride} tokens" if stride > 1 else ""
+    if weights.size <= budget:
+        cells, unit, value = _blank_future(weights), 1, "%{z:.5f}"
+    else:
+        cells, unit, value = np.round(weights * CODES).astype(np.uint16), CODES, f"%{{z}}/{CODES}"
+    trace = go.Heatmap(
+        z=cells,
+        x=labels,
+        y=labels,
+        coloraxis="coloraxis",
+        hoverongaps=False,
+        hovertemplate=f"<b>%{{y}}</b> reads <b>%{{x}}</b><br>weight {value}<extra></extra>",
+    )
+    return Panel(trace, naming.ticks(pieces, stride), note, _top(weights), unit)
+
+
+def _blank_future(weights: np.ndarray) -> np.ndarray:
+    shown = weights.astype(np.float32)
+    shown[np.triu_indices(len(shown), 1)] = np.nan
+    return shown
+
+
+def _top(weights: np.ndarray) -> float:
+    return max(float(np.quantile(weights[np.tril_indices(len(weights))], 0.995)), 1e-6)
+
+
+def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dict[str, object]:
+    # Ticks at squares are evenly spaced in colour.
+    marks = top * np.linspace(0, 1, 5) ** 2
+    bar = colorbar(
+        theme,
+        "weight (colour grows as its root)",
+        tickmode="array",
+        tickvals=list(marks * unit),
+        ticktext=[f"{mark:.3g}" for mark in marks],
+    )
+    return {"colorscale": scale(stops, gamma=2), "cmin": 0, "cmax": top * unit, "colorbar": bar}

@@ -1,0 +1,143 @@
+"""The filmstrip: a block's two weight matrices as pictures, frame by frame, as the update rule rewrites them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from lab.figures.theme import FigureError, colorbar, colours, finish, scale
+from lab.probe import Probe
+
+
+def frame_names(frames: int) -> list[tuple[str, str]]:
+    """(wC's, wT's) name of every frame: the base and the generated weights, then those of each pass."""
+    return [("base", "generated"), *((f"pass {r}", f"pass {r}") for r in range(1, frames))]
+
+
+def filmstrip(
+    probe: Probe,
+    *,
+    layer: int = 0,
+    projection: str = "qkv",
+    chunk: int = -1,
+    frame: int | None = None,
+    theme: str = "light",
+) -> go.Figure:
+    """wC above wT, one column per frame, entries of the matrices themselves; all panels share one range around 0.
+
+    `chunk` must be one of `probe.kept_chunks`; `frame` is outlined.
+    """
+    sides = [
+        [probe.picture(layer, projection, r, which=which, chunk=chunk) for r in range(probe.frames)]
+        for which in ("current", "transformed")
+    ]
+    rows, columns = probe.picture_grid(projection)
+    shape = "×".join(str(size) for size in probe.shape(projection))
+    shown = "every entry" if len(rows) * len(columns) == np.prod(probe.shape(projection)) else "a grid of its entries"
+    number = probe.kept_chunks[-1] if chunk == -1 else chunk % probe.chunks
+    return _draw(
+        sides,
+        rows,
+        columns,
+        _row_blocks(projection, probe.shape(projection)[0]),
+        frame,
+        theme,
+        f"Layer {layer % probe.layers} · {projection} · wC and wT over the passes",
+        f"{probe.label} · chunk {number} of {probe.chunks} · {shape}, {shown}",
+    )
+
+
+def filmstrip_from(
+    current: Sequence[Any], transformed: Sequence[Any], *, title: str = "", theme: str = "light"
+) -> go.Figure:
+    """The same from two lists of 2-D arrays or tensors, one per frame; shows every entry."""
+    sides = [[np.asarray(frame, dtype=np.float32) for frame in frames] for frames in (current, transformed)]
+    shapes = {frame.shape for frames in sides for frame in frames}
+    if len(sides[0]) != len(sides[1]) or len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise FigureError("a filmstrip needs two equally long lists of matrices of one shape")
+    height, width = next(iter(shapes))
+    about = f"{height}×{width}, every entry"
+    return _draw(
+        sides, np.arange(height), np.arange(width), [], None, theme, title or "wC and wT over the passes", about
+    )
+
+
+def _draw(
+    sides: Sequence[Sequence[np.ndarray]],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    blocks: list[tuple[str, int, int]],
+    frame: int | None,
+    theme: str,
+    title: str,
+    about: str,
+) -> go.Figure:
+    c = colours(theme)
+    frames = len(sides[0])
+    names = frame_names(frames)
+    titles = [f"wC · {wc}" for wc, _ in names] + [f"wT · {wt}" for _, wt in names]
+    figure = make_subplots(
+        rows=2,
+        cols=frames,
+        subplot_titles=titles,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=min(0.02, 0.2 / frames),
+        vertical_spacing=0.09,
+    )
+    for annotation, colour in zip(figure.layout.annotations, [c.wc] * frames + [c.wt] * frames, strict=True):
+        annotation.font = {"size": 13, "color": colour}
+    for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):
+        for r, picture in enumerate(pictures):
+            hover = f"<b>{symbol} · {names[r][side]}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}<extra></extra>"
+            trace = go.Heatmap(
+                z=picture.astype(np.float32),
+                x=columns.astype(np.int32),
+                y=rows.astype(np.int32),
+                coloraxis="coloraxis",
+                hovertemplate=hover,
+            )
+            figure.add_trace(trace, row=side + 1, col=r + 1)
+    figure.update_xaxes(showticklabels=False, showgrid=False, constrain="domain")
+    figure.update_yaxes(showgrid=False, autorange="reversed", constrain="domain")
+    figure.update_xaxes(title_text="column (input)", row=2, col=1)
+    if blocks:
+        middles = [(first + last) / 2 for _, first, last in blocks]
+        figure.update_yaxes(tickvals=middles, ticktext=[name for name, _, _ in blocks], tickangle=0)
+        for _, first, _ in blocks[1:]:
+            figure.add_hline(y=first - 0.5, line={"color": c.muted, "width": 0.7, "dash": "dot"})
+    else:
+        figure.update_yaxes(title_text="row (output)", col=1)
+    largest = float(np.quantile(np.abs(np.concatenate([np.ravel(p) for side in sides for p in side])), 0.995)) or 1.0
+    figure.update_layout(
+        coloraxis={
+            "colorscale": scale(c.diverging),
+            "cmin": -largest,
+            "cmax": largest,
+            "colorbar": colorbar(theme, "weight"),
+        }
+    )
+    if frame is not None:
+        for row in (1, 2):
+            figure.add_shape(
+                type="rect",
+                xref="x domain",
+                yref="y domain",
+                x0=0,
+                x1=1,
+                y0=0,
+                y1=1,
+                line={"color": c.text, "width": 2.5},
+                row=row,
+                col=frame % frames + 1,
+            )
+    return finish(figure, theme, title=title, about=about, name="filmstrip", height=560)
+
+
+def _row_blocks(projection: str, rows: int) -> list[tuple[str, int, int]]:
+    if projection != "qkv":
+        return []
+    third = rows // 3
+    return [(name, i * third, (i + 1) * third - 1) for i, name in enumerate("qkv")]

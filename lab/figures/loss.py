@@ -1,0 +1,142 @@
+"""The loss curve: training loss raw and smoothed, validation points, in nats per token and bits per byte."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lab.figures.theme import colours, finish
+
+MOST_POINTS = 2000
+
+
+def smoothed(losses: np.ndarray, span: float) -> np.ndarray:
+    """Exponential moving average over about `span` points, corrected for its start."""
+    keep = 1 - 1 / max(1.0, span)
+    total, weight = 0.0, 0.0
+    out = np.empty(len(losses))
+    for i, loss in enumerate(losses):
+        total, weight = keep * total + (1 - keep) * loss, keep * weight + (1 - keep)
+        out[i] = total / weight
+    return out
+
+
+def loss_curve(
+    steps: Sequence[float],
+    losses: Sequence[float],
+    *,
+    validation: tuple[Sequence[float], Sequence[float]] | None = None,
+    bytes_per_token: float | None = None,
+    title: str = "",
+    theme: str = "light",
+) -> go.Figure:
+    """Loss in nats per token over training steps; with `bytes_per_token` a second axis reads bits per byte.
+
+    Curves of more than 2000 points are thinned to the mean of neighbours; validation = (steps, losses).
+    """
+    c = colours(theme)
+    x, raw = np.asarray(steps, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    finite = np.isfinite(raw)
+    x, raw = x[finite], raw[finite]
+    smooth = smoothed(raw, min(50, len(raw) / 10))
+    group = -(-len(raw) // MOST_POINTS) if len(raw) else 1
+    if group > 1:
+        whole = len(raw) // group * group
+        x, raw, smooth = (values[:whole].reshape(-1, group).mean(-1) for values in (x, raw, smooth))
+    at, validated = (np.asarray(values, dtype=np.float64) for values in validation or ((), ()))
+    bits = "<br>%{customdata:.3f} bits/byte" if bytes_per_token else ""
+    per_byte = 1 / (math.log(2) * bytes_per_token) if bytes_per_token else 1.0
+
+    figure = go.Figure()
+    figure.add_scatter(
+        x=x.astype(np.float32),
+        y=raw.astype(np.float32),
+        name="training, each step",
+        mode="lines",
+        line={"color": c.train, "width": 1},
+        opacity=0.28,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=x.astype(np.float32),
+        y=smooth.astype(np.float32),
+        customdata=(smooth * per_byte).astype(np.float32),
+        name="training, smoothed",
+        mode="lines",
+        line={"color": c.train, "width": 2.5},
+        hovertemplate=f"<b>training</b> · step %{{x:.0f}}<br>%{{y:.4f}} nats/token{bits}<extra></extra>",
+    )
+    if len(at):
+        figure.add_scatter(
+            x=at.astype(np.float32),
+            y=validated.astype(np.float32),
+            customdata=(validated * per_byte).astype(np.float32),
+            name="validation",
+            mode="lines+markers",
+            line={"color": c.validation, "width": 2, "dash": "dot"},
+            marker={"size": 8, "symbol": "diamond"},
+            hovertemplate=f"<b>validation</b> · step %{{x:.0f}}<br>%{{y:.4f}} nats/token{bits}<extra></extra>",
+        )
+    figure.update_xaxes(title_text="training step")
+    figure.update_yaxes(title_text="nats per token")
+    values = np.concatenate([raw, validated[np.isfinite(validated)]])
+    if bytes_per_token and len(values):
+        _second_axis(figure, float(values.min()), float(values.max()), per_byte)
+    best = f"best validation {validated.min():.3f} nats/token" if len(at) else "no validation yet"
+    if len(at) and bytes_per_token:
+        best += f" = {validated.min() * per_byte:.3f} bits/byte"
+    about = f"{len(finite)} steps · {best}" if len(finite) else "waiting for the first step"
+    return finish(figure, theme, title=title or "Loss", about=about, name="loss_curve", height=420)
+
+
+def loss_curve_of(
+    events: Iterable[Mapping[str, Any]],
+    *,
+    bytes_per_token: float | None = None,
+    title: str = "",
+    theme: str = "light",
+) -> go.Figure:
+    """`loss_curve` of a run's events, as dicts with the key "event".
+
+    A resumed run's events after its checkpoint count no more; `bytes_per_token` is taken from the run's start.
+    """
+    trained: dict[int, float] = {}
+    evaluated: dict[int, float] = {}
+    for event in events:
+        if event["event"] == "started":
+            bytes_per_token = bytes_per_token or event.get("bytes_per_token")
+            for values in (trained, evaluated):
+                for step in [step for step in values if step > event["step"]]:
+                    del values[step]
+        elif event["event"] == "step":
+            trained[event["step"]] = float(event["loss"])
+        elif event["event"] == "evaluated":
+            evaluated[event["step"]] = float(event["loss"])
+    return loss_curve(
+        list(trained),
+        list(trained.values()),
+        validation=(list(evaluated), list(evaluated.values())),
+        bytes_per_token=bytes_per_token,
+        title=title,
+        theme=theme,
+    )
+
+
+def _second_axis(figure: go.Figure, low: float, high: float, per_byte: float) -> None:
+    margin = (high - low) * 0.05 or 0.1
+    low, high = low - margin, high + margin
+    # Two axes agree only while neither is zoomed alone, so the vertical range is fixed; the horizontal one is free.
+    figure.update_layout(
+        yaxis={"range": [low, high], "fixedrange": True},
+        yaxis2={
+            "title": {"text": "bits per byte"},
+            "overlaying": "y",
+            "side": "right",
+            "range": [low * per_byte, high * per_byte],
+            "fixedrange": True,
+            "showgrid": False,
+        },
+    )
+    figure.add_scatter(x=[None], y=[None], yaxis="y2", showlegend=False, hoverinfo="skip")
