@@ -41,6 +41,11 @@ class Abundance(TokenMixer):
         kept = sum(min(seq_len, window - 1) if window else seq_len for window in self.windows)
         return 2 * kept * (self.n_heads // len(self.windows)) * self.d_head
 
+    def multiply_adds(self, seq_len: int) -> int:
+        # Windows are masks over the whole score matrix, so they save memory in the cache and no arithmetic here.
+        width = self.n_heads * self.d_head
+        return 2 * seq_len * width + width * len(self.windows)
+
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         groups = zip(*(x.chunk(len(self.windows), dim=2) for x in (q, k)), self.windows, strict=True)
         maps = torch.cat([attention_map(*group) for group in groups], dim=1)

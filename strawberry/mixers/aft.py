@@ -84,6 +84,9 @@ class AFT(TokenMixer):
     def state_size(self, seq_len: int) -> int:
         return 3 * self.n_heads * self.d_head
 
+    def multiply_adds(self, seq_len: int) -> int:
+        return 0
+
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         """A_{t,s} = e^{k_s} / Σ_{s'≤t} e^{k_s'} for each channel: every row is one score vector, renormalised."""
         scores = k.flatten(2) if channels is None else k.flatten(2)[:, :, list(channels)]

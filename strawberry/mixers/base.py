@@ -43,6 +43,10 @@ class TokenMixer(nn.Module, ABC):
         """Numbers that one row's state holds after ``seq_len`` tokens."""
 
     @abstractmethod
+    def multiply_adds(self, seq_len: int) -> int:
+        """Multiply-adds in matrix products per token of a forward pass over ``seq_len`` tokens."""
+
+    @abstractmethod
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         """The implied weights (batch, maps, seq, seq), rows of past positions summing to 1; all maps, or ``channels``."""
 

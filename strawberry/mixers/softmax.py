@@ -67,6 +67,9 @@ class Softmax(TokenMixer):
     def state_size(self, seq_len: int) -> int:
         return 2 * seq_len * self.n_heads * self.d_head
 
+    def multiply_adds(self, seq_len: int) -> int:
+        return 2 * seq_len * self.n_heads * self.d_head
+
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         maps = attention_map(q, k, 0)
         return maps if channels is None else maps[:, list(channels)]

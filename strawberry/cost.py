@@ -1,0 +1,83 @@
+"""What a configuration costs, before it is built: parameters, arithmetic, memory and state."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from strawberry.config import Config
+from strawberry.model import Strawberry
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a model and of training it.
+
+    parameters: all of them. active_parameters: those that compute a given token. forward_flops_per_token: of a forward
+    pass over seq_len tokens, two per multiply-add, matrix products only. flops_per_token: of training, three times
+    that. memory_bytes: what training holds at its peak, to within a factor of two. state_size: numbers that decoding
+    carries per row after seq_len tokens.
+    """
+
+    parameters: int
+    active_parameters: int
+    forward_flops_per_token: int
+    flops_per_token: int
+    memory_bytes: int
+    state_size: int
+
+
+def estimate(config: Config) -> Estimate:
+    """The cost of a configuration; builds nothing that takes memory."""
+    with torch.device("meta"):
+        model = Strawberry(config)
+    parameters = sum(p.numel() for p in model.parameters())
+    idle = 3 * config.d_model * config.d_ff * (config.n_experts - config.top_k) * config.n_layers
+    forward = 2 * _multiply_adds(config, model)
+    return Estimate(
+        parameters=parameters,
+        active_parameters=parameters - (idle if config.n_experts > 1 else 0),
+        forward_flops_per_token=forward,
+        flops_per_token=3 * forward,
+        memory_bytes=_training_memory(config, parameters),
+        state_size=model.state_size(config.seq_len),
+    )
+
+
+def _generated(config: Config) -> int:
+    return (5 * config.d_qkv + config.d_model) * config.d_model
+
+
+def _sets_per_row(config: Config) -> float:
+    """Generated weight sets per row of a batch; the first chunk's is shared by all rows."""
+    if config.weights == "learned" or config.pooling == "static":
+        return 0
+    if config.pooling == "batch":
+        return 1 / config.batch_size
+    return math.ceil(config.seq_len / config.chunk) - 1 + 1 / config.batch_size
+
+
+def _multiply_adds(config: Config, model: Strawberry) -> int:
+    c, d, seq = config.d_model, config.d_qkv, config.seq_len
+    per_pass = 0
+    for block in model.blocks:
+        projections = _generated(config) if config.weights == "retention" else 4 * c * d
+        routers = config.n_experts * c * (config.n_experts > 1) * (1 + (block.swiglu_router is not None))
+        feedforward = 3 * c * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
+        per_pass += projections + routers + feedforward + block.mixer.multiply_adds(seq)
+    once = _sets_per_row(config) * c * _generated(config) / seq
+    if config.weights == "retention" and config.pooling != "static":
+        read = seq if config.pooling == "batch" else (math.ceil(seq / config.chunk) - 1) * config.chunk
+        once += 3 * c * c * read / seq
+    return round(config.loops * per_pass + config.n_layers * once + config.vocab_size * c)
+
+
+def _training_memory(config: Config, parameters: int) -> int:
+    tokens = config.batch_size * config.seq_len
+    # Weight, gradient and one or two moments; then what the backward pass needs of each branch, set and logit.
+    held = parameters * (4 if config.optimizer == "adamw" else 3)
+    hidden = 3 * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
+    branches = tokens * config.loops * config.n_layers * (14 * config.d_model + 12 * config.d_qkv + 2 * hidden)
+    sets = config.batch_size * _sets_per_row(config) * config.n_layers * _generated(config) * (1 + config.loops)
+    logits = 3 * tokens * config.vocab_size
+    return round(4 * (held + branches + sets + logits))
