@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from strawberry.norm import EPS, norm
+from strawberry.norm import EPS, norm, through_norm
 
 silu_backward = torch.ops.aten.silu_backward
 
@@ -53,6 +54,7 @@ class _Update(torch.autograd.Function):
         return after
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         w_transformed, w_current = ctx.saved_tensors
         transformed, current = _Normed.of(w_transformed), _Normed.of(w_current)
@@ -104,9 +106,7 @@ class _Normed:
         return cls(w, w * inverse_rms, inverse_rms, shared)
 
     def backward(self, grad: Tensor, out: Tensor) -> None:
-        """The gradient of w from that of its norm: the part along each unit row is taken out, the rest is scaled."""
-        along = (grad * self.unit).mean(dim=-1, keepdim=True)
-        torch.addcmul(grad, self.unit, along, value=-1, out=out).mul_(self.inverse_rms)
+        through_norm(grad, self.unit, self.inverse_rms, out=out)
 
 
 def _blocks(many: Tensor) -> Iterator[slice]:
