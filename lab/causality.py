@@ -2,7 +2,6 @@
 
 import copy
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import strawberry
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.model import Strawberry
+from strawberry.runs import Run
 
 TOLERANCE = 1e-9
 MOST_CUTS = 48
@@ -43,13 +43,13 @@ class Verdict:
 
 
 def verdict(
-    model: str | Config | Strawberry | Any, *, seq_len: int | None = None, batch: int = 2, seed: int = 0
+    model: str | Config | Strawberry | Run, *, seq_len: int | None = None, batch: int = 2, seed: int = 0
 ) -> Verdict:
     """Judge a preset ("strawberry-nano"), a family ("strawberry-leaky"), a config, a model, or a run.
 
     A preset, family or config is judged by a copy of pico width with the same mechanisms, seconds at most; a model or a
     run as it is, on a copy in double precision. Every cut point is tried when `seq_len` is at most 48, otherwise 48
-    of them, chunk boundaries first. Raises ConfigError for an unknown name and StrawberryError for batch < 2 or one token.
+    of them, chunk boundaries first. Raises ConfigError for an unknown name, StrawberryError for too small a test.
     """
     if batch < 2:
         raise StrawberryError(f"batch must be at least 2 to see one row move another; got {batch}")
@@ -92,7 +92,7 @@ def shrunk(config: Config) -> Config:
     )
 
 
-def _subject(model: Any) -> tuple[str, Strawberry]:
+def _subject(model: str | Config | Strawberry | Run) -> tuple[str, Any]:
     if isinstance(model, str):
         preset = model if model in strawberry.presets() else f"{model}-pico"
         # An unknown name is reported as it was given.
@@ -100,9 +100,9 @@ def _subject(model: Any) -> tuple[str, Strawberry]:
         return model, strawberry.build(shrunk(config)).double().eval()
     if isinstance(model, Config):
         return model.family, strawberry.build(shrunk(model)).double().eval()
-    if not isinstance(model, torch.nn.Module):
-        return model.name, model.model().cpu().double().eval()
-    return model.config.family, copy.deepcopy(model).cpu().double().eval()
+    if isinstance(model, Strawberry):
+        return model.config.family, copy.deepcopy(model).cpu().double().eval()
+    return model.name, model.model().cpu().double().eval()
 
 
 def _cuts(seq_len: int, chunk: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def _cuts(seq_len: int, chunk: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _perturbed(model: Strawberry, tokens: Tensor, others: Tensor, cuts: Sequence[int]) -> tuple[np.ndarray, float]:
+def _perturbed(model: Strawberry, tokens: Tensor, others: Tensor, cuts: np.ndarray) -> tuple[np.ndarray, float]:
     """(cuts, T) largest change of row 0's logits when its later tokens change, and that when other rows do."""
     logits = model(tokens)
     changes = np.empty((len(cuts), tokens.shape[1]))

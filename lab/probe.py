@@ -193,6 +193,11 @@ class Probe:
         """Heads or channels that `map` can show in this layer."""
         return self.config["d_qkv" if self.map_axis(layer) == "channel" else "n_heads"]
 
+    def map_sample(self, layer: int, most: int = 16) -> list[int]:
+        """All heads or channels, or `most` of them spread evenly over the layer's."""
+        count = self.map_count(layer)
+        return sorted({int(index) for index in np.linspace(0, count - 1, min(count, most))})
+
     def map_name(self, layer: int, index: int | None = None) -> str:
         """What `map(layer, loop, index)` shows, in words; None is the mean over all heads or channels."""
         axis, mixer = self.map_axis(layer), self.mixers[layer]

@@ -1,13 +1,12 @@
 """Maps of who reads whom: one in detail, two side by side, all in miniature, and their spread and reach."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from lab.figures import tokens as naming
-from lab.figures.theme import colorbar, colours, finish, scale
+from lab.figures.theme import colorbar, colours, finish, scale, subplots
 from lab.measure import maps
 from lab.probe import Probe
 
@@ -21,7 +20,7 @@ class Panel(NamedTuple):
     """One map as a trace on the shared colour axis, its token axis, and how its numbers are to be read."""
 
     trace: go.Heatmap
-    axis: dict[str, object]
+    axis: dict[str, Any]
     note: str
     top: float
     unit: int
@@ -69,7 +68,7 @@ def map_pair(
         f"layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}"
         for layer, loop, index in (left, right)
     ]
-    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.08)
+    figure = subplots(1, 2, titles, horizontal_spacing=0.08)
     figure.update_annotations(font={"size": 12})
     panels = [_panel(probe, place, tokens, EXACT_CELLS // 2) for place in (left, right)]
     for col, panel in enumerate(panels, start=1):
@@ -97,13 +96,11 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     """Every head, or 16 channels spread over the layer's, in miniature, all on one range."""
     c = colours(theme)
     count, axis = probe.map_count(layer), probe.map_axis(layer)
-    chosen = sorted({int(index) for index in np.linspace(0, count - 1, min(count, 16))})
+    chosen = probe.map_sample(layer)
     across = min(len(chosen), 4 if len(chosen) <= 8 else 8)
     down = -(-len(chosen) // across)
     titles = [f"{axis} {index}" for index in chosen]
-    figure = make_subplots(
-        rows=down, cols=across, subplot_titles=titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down
-    )
+    figure = subplots(down, across, titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down)
     figure.update_annotations(font={"size": 12, "color": c.muted})
     pooled = [naming.pool(weights, 48) for weights in probe.maps(layer, loop, chosen)]
     for place, (weights, stride) in enumerate(pooled):
@@ -141,8 +138,7 @@ def map_profile(
         "Spread (entropy, nats)": (maps.entropy(weights), np.log(lengths)),
         "Reach (mean distance, tokens)": (maps.distance(weights), (lengths - 1) / 2),
     }
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, subplot_titles=list(panels), vertical_spacing=0.14)
-    figure.update_annotations(font={"size": 13})
+    figure = subplots(2, 1, list(panels), shared_xaxes=True, vertical_spacing=0.14)
     labels = naming.names(probe.pieces)
     for row, (panel, (values, even)) in enumerate(panels.items(), start=1):
         figure.add_scatter(
@@ -210,7 +206,7 @@ def _top(weights: np.ndarray) -> float:
     return max(float(np.quantile(weights[np.tril_indices(len(weights))], 0.995)), 1e-6)
 
 
-def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dict[str, object]:
+def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dict[str, Any]:
     # Ticks at squares are evenly spaced in colour.
     marks = top * np.linspace(0, 1, 5) ** 2
     bar = colorbar(

@@ -2,10 +2,9 @@
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from lab.figures.filmstrip import frame_names
-from lab.figures.theme import FigureError, colorbar, colours, finish, scale
+from lab.figures.theme import FigureError, colorbar, colours, finish, scale, subplots
 from lab.probe import Probe
 
 
@@ -35,10 +34,10 @@ def weight_difference(
         for p, number in ((probe, frame), (other, other_frame))
     ]
     rows, columns = probe.picture_grid(projection)
-    figure = make_subplots(
-        rows=1,
-        cols=3,
-        subplot_titles=[names[0], names[1], "first − second"],
+    figure = subplots(
+        1,
+        3,
+        [names[0], names[1], "first − second"],
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.02,
@@ -55,7 +54,6 @@ def weight_difference(
     largest = float(np.quantile(np.abs(np.stack([first, second])), 0.995)) or 1.0
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
-    figure.update_annotations(font={"size": 13})
     figure.update_layout(
         coloraxis={
             "colorscale": scale(c.diverging),

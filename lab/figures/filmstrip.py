@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from lab.figures.theme import FigureError, colorbar, colours, finish, scale
+from lab.figures.theme import FigureError, colorbar, colours, finish, scale, subplots
 from lab.probe import Probe
 
 
@@ -78,17 +77,17 @@ def _draw(
     frames = len(sides[0])
     names = frame_names(frames)
     titles = [f"wC · {wc}" for wc, _ in names] + [f"wT · {wt}" for _, wt in names]
-    figure = make_subplots(
-        rows=2,
-        cols=frames,
-        subplot_titles=titles,
+    figure = subplots(
+        2,
+        frames,
+        titles,
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=min(0.02, 0.2 / frames),
         vertical_spacing=0.09,
     )
-    for annotation, colour in zip(figure.layout.annotations, [c.wc] * frames + [c.wt] * frames, strict=True):
-        annotation.font = {"size": 13, "color": colour}
+    for name in titles:
+        figure.update_annotations({"font.color": c.wc if name.startswith("wC") else c.wt}, selector={"text": name})
     for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):
         for r, picture in enumerate(pictures):
             hover = f"<b>{symbol} · {names[r][side]}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}<extra></extra>"

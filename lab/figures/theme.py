@@ -1,9 +1,10 @@
 """One visual language, light and dark: colours stand for meanings, scales read without red-green vision."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from strawberry.errors import StrawberryError
 
@@ -126,7 +127,7 @@ def template(theme: str) -> go.layout.Template:
     return go.layout.Template(layout=layout)
 
 
-def colorbar(theme: str, title: str = "", **more: object) -> dict[str, object]:
+def colorbar(theme: str, title: str = "", **more: Any) -> dict[str, Any]:
     """A slim colour bar, its title along its side."""
     c = colours(theme)
     return {
@@ -137,6 +138,13 @@ def colorbar(theme: str, title: str = "", **more: object) -> dict[str, object]:
         "len": 0.9,
         **more,
     }
+
+
+def subplots(rows: int, cols: int, titles: list[str], **more: Any) -> go.Figure:
+    """An empty figure of panels with their titles; `more` goes to plotly's `make_subplots`."""
+    figure = make_subplots(rows=rows, cols=cols, subplot_titles=titles, **more)
+    figure.update_annotations(font={"size": 13})
+    return figure
 
 
 def finish(figure: go.Figure, theme: str, *, title: str, about: str, name: str, height: int) -> go.Figure:

@@ -1,6 +1,7 @@
 """How tokens are named on axes and in hover, and how long maps are made small enough to ship."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def names(pieces: Sequence[str], start: int = 0, stride: int = 1) -> list[str]:
     return [f"{start + a}–{start + b} {escaped(pieces[a])}…" for a, b in zip(groups, last, strict=True)]
 
 
-def ticks(pieces: Sequence[str], stride: int = 1, most: int = TICKS) -> dict[str, object]:
+def ticks(pieces: Sequence[str], stride: int = 1, most: int = TICKS) -> dict[str, Any]:
     """Axis settings that label at most `most` of the (groups of) tokens with their pieces."""
     groups = range(0, len(pieces), stride)
     every = -(-len(groups) // most)
@@ -40,7 +41,7 @@ def ticks(pieces: Sequence[str], stride: int = 1, most: int = TICKS) -> dict[str
 
 
 def pool(weights: np.ndarray, most: int = POOL_ABOVE) -> tuple[np.ndarray, int]:
-    """A (T, T) map pooled to at most (most, most), and the stride: queries averaged, keys summed; rows still sum to 1."""
+    """A (T, T) map pooled to at most (most, most), and the stride: queries averaged, keys summed."""
     length = len(weights)
     stride = -(-length // most)
     if stride == 1:
