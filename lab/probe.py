@@ -15,6 +15,7 @@ from strawberry.mixers import MIXERS
 
 PROJECTIONS = gather.PROJECTIONS
 MEASURES = gather.MEASURES
+SHOWN = {"aft": "AFT", "softmax": "softmax attention", "abundance": "Expert Abundance"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,15 +201,15 @@ class Probe:
 
     def map_name(self, layer: int, index: int | None = None) -> str:
         """What `map(layer, loop, index)` shows, in words; None is the mean over all heads or channels."""
-        axis, mixer = self.map_axis(layer), self.mixers[layer]
+        axis, mixer = self.map_axis(layer), SHOWN.get(self.mixers[layer], self.mixers[layer])
         if index is None:
             return f"{mixer}, mean of {self.map_count(layer)} {axis}s"
-        if mixer != "abundance":
+        if self.mixers[layer] != "abundance":
             return f"{mixer}, {axis} {index}"
         windows = self.config["windows"]
         expert = index * len(windows) // self.map_count(layer)
         window = f"last {windows[expert]} tokens" if windows[expert] else "all tokens before"
-        return f"{mixer}, head {index} of expert {expert}, reads {window}"
+        return f"{mixer}, head {index} (expert {expert}), reads {window}"
 
     def map(self, layer: int, loop: int, index: int | None = None) -> np.ndarray:
         """(T, T) float32, row t: the weight of each token s ≤ t in output t; rows sum to 1, zero above the diagonal.

@@ -44,9 +44,9 @@ def attention_map(
     panel = _panel(probe, (layer, loop, index), tokens, EXACT_CELLS)
     figure = go.Figure(panel.trace)
     figure.update_layout(coloraxis=_coloraxis(theme, c.reading, panel.top, panel.unit))
-    figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", constrain="domain")
-    figure.update_yaxes(**panel.axis, showgrid=False, title_text="token that reads", constrain="domain")
-    figure.update_yaxes(autorange="reversed", scaleanchor="x")
+    figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read")
+    figure.update_yaxes(**panel.axis, showgrid=False, title_text="token that reads")
+    figure.update_yaxes(autorange="reversed")
     largest, relative = probe.reconstruction(layer, loop)
     check = f"maps rebuild the mixer's output to {largest:.1e} ({relative:.1e} of its size)"
     return finish(
@@ -75,8 +75,6 @@ def map_pair(
         figure.add_trace(panel.trace, row=1, col=col)
         figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", row=1, col=col)
         figure.update_yaxes(**panel.axis, showgrid=False, autorange="reversed", row=1, col=col)
-        figure.update_yaxes(scaleanchor="x" if col == 1 else "x2", constrain="domain", row=1, col=col)
-    figure.update_xaxes(constrain="domain")
     figure.update_xaxes(matches="x", row=1, col=2)
     figure.update_yaxes(title_text="token that reads", row=1, col=1)
     figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(panel.top for panel in panels), panels[0].unit))
@@ -115,15 +113,15 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
         )
         figure.add_trace(trace, row=row + 1, col=col + 1)
     figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(_top(weights) for weights, _ in pooled), 1))
-    figure.update_xaxes(showticklabels=False, showgrid=False, constrain="domain")
-    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed", constrain="domain")
+    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     return finish(
         figure,
         theme,
-        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {axis}s of {probe.mixers[layer]}",
+        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer).split(',')[0]}, {axis} by {axis}",
         about=f"{probe.label} · {len(chosen)} of {count} {axis}s",
         name="map_grid",
-        height=110 + 190 * down,
+        height=130 + 160 * down,
     )
 
 
@@ -144,10 +142,9 @@ def map_profile(
         figure.add_scatter(
             x=labels,
             y=even.astype(np.float32),
-            name="an even map",
             mode="lines",
             line={"color": c.muted, "width": 1.5, "dash": "dash"},
-            showlegend=row == 1,
+            showlegend=False,
             hoverinfo="skip",
             row=row,
             col=1,
@@ -155,10 +152,9 @@ def map_profile(
         figure.add_scatter(
             x=labels,
             y=values.astype(np.float32),
-            name=probe.map_name(layer, index),
             mode="lines",
             line={"color": c.accent, "width": 2},
-            showlegend=row == 1,
+            showlegend=False,
             hovertemplate=f"token <b>%{{x}}</b><br>{panel}: %{{y:.3f}}<extra></extra>",
             row=row,
             col=1,
@@ -169,7 +165,7 @@ def map_profile(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · spread and reach",
-        about=f"{probe.label} · {probe.map_name(layer, index)}",
+        about=f"{probe.label} · {probe.map_name(layer, index)} · dashed: an even map",
         name="map_profile",
         height=480,
     )

@@ -56,11 +56,14 @@ def weight_change(
                 "col": col + 1,
             }
             figure.add_vline(x=frame % probe.frames, **mark)
+    cosines = [probe.measure(name, layer, p, which=which) for name in list(PANELS)[2:] for p in probe.projections]
+    # From 0, or as far below as the lines go.
+    lowest = min(0.0, 1.1 * float(np.nanmin(cosines)))
     figure.update_xaxes(tickvals=list(range(probe.frames)), ticktext=names)
     figure.update_yaxes(nticks=5)
     for col in (1, 2):
         figure.update_yaxes(rangemode="tozero", row=1, col=col)
-        figure.update_yaxes(range=[-1.08, 1.08], tickvals=[-1, -0.5, 0, 0.5, 1], row=2, col=col)
+        figure.update_yaxes(range=[lowest, 1.08], row=2, col=col)
     return finish(
         figure,
         theme,

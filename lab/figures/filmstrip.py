@@ -22,26 +22,31 @@ def filmstrip(
     projection: str = "qkv",
     chunk: int = -1,
     frame: int | None = None,
+    ranges: str = "shared",
     theme: str = "light",
 ) -> go.Figure:
     """wC above wT, one column per frame, entries of the matrices themselves; all panels share one range around 0.
 
-    `chunk` must be one of `probe.kept_chunks`; `frame` is outlined.
+    ranges="own" divides each panel by its RMS, so that the pattern of small weights shows. `chunk` must be one of
+    `probe.kept_chunks`; `frame` is outlined.
     """
     sides = [
         [probe.picture(layer, projection, r, which=which, chunk=chunk) for r in range(probe.frames)]
         for which in ("current", "transformed")
     ]
+    sizes = [probe.measure("rms", layer, projection, which=which)[:, chunk] for which in ("current", "transformed")]
     rows, columns = probe.picture_grid(projection)
     shape = "×".join(str(size) for size in probe.shape(projection))
     shown = "every entry" if len(rows) * len(columns) == np.prod(probe.shape(projection)) else "a grid of its entries"
     number = probe.kept_chunks[-1] if chunk == -1 else chunk % probe.chunks
     return _draw(
         sides,
+        sizes,
         rows,
         columns,
         _row_blocks(projection, probe.shape(projection)[0]),
         frame,
+        ranges,
         theme,
         f"Layer {layer % probe.layers} · {projection} · wC and wT over the passes",
         f"{probe.label} · chunk {number} of {probe.chunks} · {shape}, {shown}",
@@ -49,7 +54,12 @@ def filmstrip(
 
 
 def filmstrip_from(
-    current: Sequence[Any], transformed: Sequence[Any], *, title: str = "", theme: str = "light"
+    current: Sequence[Any],
+    transformed: Sequence[Any],
+    *,
+    title: str = "",
+    ranges: str = "shared",
+    theme: str = "light",
 ) -> go.Figure:
     """The same from two lists of 2-D arrays or tensors, one per frame; shows every entry."""
     sides = [[np.asarray(frame, dtype=np.float32) for frame in frames] for frames in (current, transformed)]
@@ -57,26 +67,40 @@ def filmstrip_from(
     if len(sides[0]) != len(sides[1]) or len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise FigureError("a filmstrip needs two equally long lists of matrices of one shape")
     height, width = next(iter(shapes))
+    sizes = [[float(np.sqrt(np.square(frame).mean())) for frame in frames] for frames in sides]
     about = f"{height}×{width}, every entry"
-    return _draw(
-        sides, np.arange(height), np.arange(width), [], None, theme, title or "wC and wT over the passes", about
-    )
+    title = title or "wC and wT over the passes"
+    return _draw(sides, sizes, np.arange(height), np.arange(width), [], None, ranges, theme, title, about)
 
 
 def _draw(
     sides: Sequence[Sequence[np.ndarray]],
+    sizes: Sequence[Sequence[float] | np.ndarray],
     rows: np.ndarray,
     columns: np.ndarray,
     blocks: list[tuple[str, int, int]],
     frame: int | None,
+    ranges: str,
     theme: str,
     title: str,
     about: str,
 ) -> go.Figure:
+    if ranges not in ("shared", "own"):
+        raise FigureError(f"ranges must be shared or own; got {ranges!r}")
     c = colours(theme)
     frames = len(sides[0])
     names = frame_names(frames)
-    titles = [f"wC · {wc}" for wc, _ in names] + [f"wT · {wt}" for _, wt in names]
+    titles = [
+        f"{symbol} · {names[r][side]} · RMS {sizes[side][r]:.2g}"
+        for side, symbol in enumerate(("wC", "wT"))
+        for r in range(frames)
+    ]
+    if ranges == "own":
+        sides = [
+            [picture / (size or 1.0) for picture, size in zip(*pair, strict=True)]
+            for pair in zip(sides, sizes, strict=True)
+        ]
+    unit = "" if ranges == "shared" else " × RMS"
     figure = subplots(
         2,
         frames,
@@ -90,7 +114,9 @@ def _draw(
         figure.update_annotations({"font.color": c.wc if name.startswith("wC") else c.wt}, selector={"text": name})
     for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):
         for r, picture in enumerate(pictures):
-            hover = f"<b>{symbol} · {names[r][side]}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}<extra></extra>"
+            hover = (
+                f"<b>{symbol} · {names[r][side]}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}{unit}<extra></extra>"
+            )
             trace = go.Heatmap(
                 z=picture.astype(np.float32),
                 x=columns.astype(np.int32),
@@ -115,7 +141,7 @@ def _draw(
             "colorscale": scale(c.diverging),
             "cmin": -largest,
             "cmax": largest,
-            "colorbar": colorbar(theme, "weight"),
+            "colorbar": colorbar(theme, "weight" if ranges == "shared" else "weight / RMS of its panel"),
         }
     )
     if frame is not None:

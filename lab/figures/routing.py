@@ -2,6 +2,7 @@
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from lab.figures import tokens
 from lab.figures.theme import FigureError, colorbar, colours, finish, scale
@@ -58,7 +59,8 @@ def expert_load(
     labels = probe.expert_names(layer, kind)
     figure = go.Figure()
     entropies, dead = [], set(range(len(labels)))
-    for number, colour in zip(loops, (c.experts * (1 + probe.loops // len(c.experts)))[min(loops) :], strict=False):
+    shades = sample_colorscale(scale(c.routing), list(np.linspace(0.45, 0.85, probe.loops)))
+    for number in loops:
         gates = probe.gates(layer, number, kind)
         shares = experts.load(gates)
         entropies.append(experts.entropy(shares))
@@ -67,18 +69,13 @@ def expert_load(
             x=labels,
             y=shares,
             name=f"pass {number + 1}",
-            marker={"color": colour, "cornerradius": 3},
+            marker={"color": shades[number], "cornerradius": 3},
             customdata=experts.weight(gates),
             hovertemplate=f"<b>%{{x}}</b> · pass {number + 1}<br>%{{y:.2%}} of assignments<br>"
             "%{customdata:.2%} of gate weight<extra></extra>",
         )
     even = 1 / len(labels)
-    figure.add_hline(
-        y=even,
-        line={"color": c.text, "width": 1.5, "dash": "dash"},
-        annotation={"text": f"even share {even:.1%}", "font": {"color": c.muted, "size": 12}},
-        annotation_position="top right",
-    )
+    figure.add_hline(y=even, line={"color": c.text, "width": 1.5, "dash": "dash"})
     for expert in sorted(dead):
         figure.add_annotation(x=labels[expert], y=0, text="dead", yshift=12, showarrow=False, font={"color": c.alarm})
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.08)
@@ -90,7 +87,7 @@ def expert_load(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · load of the {ROUTER_NAMES[kind]}",
-        about=f"{probe.label} · entropy of the load (1 = even): {evenness} · dead experts: {names}",
+        about=f"{probe.label} · dashed: an even share, {even:.1%} · entropy (1 = even): {evenness} · dead: {names}",
         name="expert_load",
         height=380,
     )

@@ -41,7 +41,7 @@ def spectrum(
             line={"color": shades[r], "width": 4 if r == frame else 2, "dash": "dot" if r == 0 else "solid"},
             hovertemplate=f"<b>{symbol} · {name}</b><br>singular value %{{x}}: %{{y:.4g}}<extra></extra>",
         )
-    figure.update_yaxes(type="log", title_text="singular value", dtick=1, exponentformat="power")
+    figure.update_yaxes(type="log", title_text="singular value", exponentformat="none")
     figure.update_xaxes(title_text="number, largest first")
     return finish(
         figure,

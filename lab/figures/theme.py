@@ -154,6 +154,8 @@ def finish(figure: go.Figure, theme: str, *, title: str, about: str, name: str, 
         template=template(theme),
         title={"text": title, "subtitle": {"text": about, "font": {"color": c.muted, "size": 12}}},
         height=height,
+        # Panel titles stand between the line under the title and the panels.
+        margin={"t": 104 if any(note.yanchor == "bottom" for note in figure.select_annotations()) else 80},
         uirevision=name,
         meta={"figure": name},
     )
