@@ -40,8 +40,9 @@ def write(path: str | os.PathLike[str], meta: dict[str, Any], arrays: dict[str, 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The (meta, arrays) that `write` wrote; ProbeError names a file that is missing, damaged or of another format."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        # Opened here, since numpy leaves the file open when it is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as bundle:
+            arrays = {name: bundle[name] for name in bundle.files}
         meta = json.loads(bytes(arrays.pop("meta")))
         version = meta.pop("format")
     except FileNotFoundError:

@@ -98,6 +98,7 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     across = min(len(chosen), 4 if len(chosen) <= 8 else 8)
     down = -(-len(chosen) // across)
     titles = [f"{axis} {index}" for index in chosen]
+    mixer = probe.map_name(layer).split(",")[0]
     figure = subplots(down, across, titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down)
     figure.update_annotations(font={"size": 12, "color": c.muted})
     pooled = [naming.pool(weights, 48) for weights in probe.maps(layer, loop, chosen)]
@@ -118,7 +119,7 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     return finish(
         figure,
         theme,
-        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer).split(',')[0]}, {axis} by {axis}",
+        title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {mixer}, {axis} by {axis}",
         about=f"{probe.label} · {len(chosen)} of {count} {axis}s",
         name="map_grid",
         height=130 + 160 * down,
@@ -207,7 +208,7 @@ def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dic
     marks = top * np.linspace(0, 1, 5) ** 2
     bar = colorbar(
         theme,
-        "weight (colour grows as its root)",
+        "weight, root scale",
         tickmode="array",
         tickvals=list(marks * unit),
         ticktext=[f"{mark:.3g}" for mark in marks],

@@ -22,13 +22,13 @@ def filmstrip(
     projection: str = "qkv",
     chunk: int = -1,
     frame: int | None = None,
-    ranges: str = "shared",
+    ranges: str = "own",
     theme: str = "light",
 ) -> go.Figure:
-    """wC above wT, one column per frame, entries of the matrices themselves; all panels share one range around 0.
+    """wC above wT, one column per frame, entries of the matrices themselves, coloured on one range around 0.
 
-    ranges="own" divides each panel by its RMS, so that the pattern of small weights shows. `chunk` must be one of
-    `probe.kept_chunks`; `frame` is outlined.
+    ranges="own" divides each panel by its RMS (named in its title), as the update rule does, so that the pattern of
+    small weights shows; "shared" does not. `chunk` must be one of `probe.kept_chunks`; `frame` is outlined.
     """
     sides = [
         [probe.picture(layer, projection, r, which=which, chunk=chunk) for r in range(probe.frames)]
@@ -58,7 +58,7 @@ def filmstrip_from(
     transformed: Sequence[Any],
     *,
     title: str = "",
-    ranges: str = "shared",
+    ranges: str = "own",
     theme: str = "light",
 ) -> go.Figure:
     """The same from two lists of 2-D arrays or tensors, one per frame; shows every entry."""

@@ -1,0 +1,34 @@
+"""What the lab's tests look at: small untrained models that have read a text, once per test run."""
+
+import pytest
+
+import lab
+import strawberry
+from strawberry.data import Tokenizer
+
+TEXT = "The state of the union, <b>strong</b> & free:\n\tso be it. " * 2
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    return TEXT
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train("bytes", [TEXT], 512)
+
+
+@pytest.fixture(scope="session")
+def probes(tokenizer: Tokenizer) -> dict[str, lab.Probe]:
+    """A probe of the pico preset of every family, over 70 tokens: four whole chunks and a shorter one."""
+    models = {family: strawberry.build(strawberry.preset(f"{family}-pico")) for family in strawberry.families()}
+    return {
+        family: lab.probe(model, tokenizer, TEXT, step=7, run="first", max_tokens=70)
+        for family, model in models.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def probe(probes: dict[str, lab.Probe]) -> lab.Probe:
+    return probes["strawberry"]
