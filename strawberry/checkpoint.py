@@ -181,7 +181,14 @@ def _all(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _plain(group: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous().cpu() for name, tensor in group.items()}
+    plain, seen = {}, set()
+    for name, tensor in group.items():
+        tensor = tensor.detach().contiguous().cpu()
+        memory = tensor.untyped_storage().data_ptr()
+        # safetensors refuses views of one memory.
+        plain[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return plain
 
 
 def _json(values: dict[str, Any]) -> bytes:

@@ -161,7 +161,7 @@ def _compare(opened: Opened, previous: Run, new: bool) -> None:
 
 
 def _learner(config: Config, dataset: Dataset, plan: Plan) -> Learner:
-    # A character that it does not know should not wait for the first sample.
+    # What cannot be encoded should not wait for the first sample.
     dataset.tokenizer.encode(plan.sample_prompt)
     return Learner(build(config).to(resolve_device(config)), config)
 
