@@ -8,7 +8,9 @@ from typing import Any, Self
 from strawberry.errors import ConfigError
 
 
-def _option(default: Any, group: str, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+def _option(
+    default: Any, group: str, help: str, choices: tuple[str, ...] | None = None, low: float | None = None
+) -> Any:
     metadata = {"group": group, "help": help, "choices": choices, "low": low}
     return field(default=default, metadata=metadata)
 
@@ -103,7 +105,7 @@ class Config:
         pattern = self.mixer.split(",")
         if len(pattern) > self.n_layers:
             raise ConfigError(
-                f"the mixer pattern names {len(pattern)} layers, but n_layers is {self.n_layers}; shorten it or add layers"
+                f"the mixer pattern names {len(pattern)} layers, n_layers is {self.n_layers}; shorten it or add layers"
             )
         if self.d_qkv % (2 * self.n_heads):
             raise ConfigError(f"d_qkv {self.d_qkv} must be a multiple of 2 × n_heads ({2 * self.n_heads})")
@@ -124,9 +126,13 @@ class Config:
             if not self.windows or min(self.windows) < 0:
                 raise ConfigError("windows needs one or more sizes ≥ 0, one per attention expert, such as 8,32,0")
             if self.n_heads % len(self.windows):
-                raise ConfigError(f"n_heads {self.n_heads} must be a multiple of the number of windows ({len(self.windows)})")
+                raise ConfigError(
+                    f"n_heads {self.n_heads} must be a multiple of the number of windows ({len(self.windows)})"
+                )
             if self.attention_top_k > len(self.windows):
-                raise ConfigError(f"attention_top_k {self.attention_top_k} is more than the {len(self.windows)} windows")
+                raise ConfigError(
+                    f"attention_top_k {self.attention_top_k} is more than the {len(self.windows)} windows"
+                )
             if self.weights == "retention" and self.d_model % self.n_experts:
                 raise ConfigError(f"d_model {self.d_model} must be a multiple of n_experts ({self.n_experts})")
 
@@ -180,7 +186,7 @@ def _checked(item: "dataclasses.Field[Any]", value: Any) -> Any:
         raise ConfigError(f"{name} must be {_WORDS[wanted]}; got {value!r}")
     if choices and value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-    if isinstance(value, float) and value != value or value in (float("inf"), -float("inf")):
+    if (isinstance(value, float) and value != value) or value in (float("inf"), -float("inf")):
         raise ConfigError(f"{name} must be a finite number; got {value}")
     if low is not None and value < low:
         raise ConfigError(f"{name} must be at least {low}; got {value}")

@@ -12,7 +12,7 @@ from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.experts.balance import Ledger, move_bias
 from strawberry.experts.router import Router
-from strawberry.init import Role, initialise, role
+from strawberry.init import initialise, role
 from strawberry.norm import norm
 from strawberry.retention.mechanism import RetentionState
 from strawberry.rope import rotation
@@ -52,7 +52,9 @@ class Strawberry(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.embedding = nn.Embedding(
+            config.vocab_size, config.d_model, _weight=torch.empty(config.vocab_size, config.d_model)
+        )
         self.layers = nn.ModuleList([Block(config, mixer) for mixer in config.mixers])
         self.embedded, self.passes, self.final = Tap(), Tap(), Tap()
         initialise(self, config)
@@ -85,7 +87,9 @@ class Strawberry(nn.Module):
         """The losses of predicting ``targets`` (batch, seq) from ``tokens`` (batch, seq)."""
         ledger = Ledger()
         logits = self._unembed(self._run(tokens, None, keep=False, ledger=ledger)[0])
-        loss = cross_entropy(logits.float().flatten(0, 1) if logits.dtype != torch.float64 else logits.flatten(0, 1), targets.flatten())
+        loss = cross_entropy(
+            logits.float().flatten(0, 1) if logits.dtype != torch.float64 else logits.flatten(0, 1), targets.flatten()
+        )
         paths = {router: path for path, router in self.named_modules() if isinstance(router, Router)}
         loads = {paths[router]: torch.stack(calls).mean(dim=0) for router, calls in ledger.loads.items()}
         none = loss.new_zeros(())
@@ -104,9 +108,10 @@ class Strawberry(nn.Module):
                 assert isinstance(router, Router)
                 move_bias(router.bias, load, self.config.balance_coef)
 
-    def parameter_roles(self) -> list[tuple[str, nn.Parameter, Role]]:
-        """Every parameter with its path and how it should be trained."""
-        return [(name, parameter, role(name, parameter, self.config)) for name, parameter in self.named_parameters()]
+    def parameter_roles(self) -> list[tuple[str, nn.Parameter, str, float]]:
+        """Every parameter as (path, parameter, kind, lr_scale): how :class:`strawberry.init.Role` says to train it."""
+        roles = [(name, weight, role(name, weight, self.config)) for name, weight in self.named_parameters()]
+        return [(name, weight, part.kind, part.lr_scale) for name, weight, part in roles]
 
     def state_size(self, seq_len: int) -> int:
         """Numbers that one row's state holds after ``seq_len`` tokens."""

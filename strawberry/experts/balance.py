@@ -20,7 +20,7 @@ def switch_loss(probabilities: Tensor, load: Tensor) -> Tensor:
 
 
 def z_loss(logits: Tensor) -> Tensor:
-    """Mean squared log-sum-exp of router logits (tokens, E): keeps them small (Zoph et al., arXiv 2202.08906, eq. 5)."""
+    """Mean squared log-sum-exp of router logits (tokens, E): keeps them small (arXiv 2202.08906, eq. 5)."""
     return logits.logsumexp(dim=-1).square().mean()
 
 

@@ -47,7 +47,9 @@ def stable_sums(k: Tensor, v: Tensor, state: AFTState | None) -> AFTState:
     # The result does not depend on the peak, so its gradient is nought and detaching it is exact.
     m, n, d = k.detach(), v * (k - k.detach()).exp(), (k - k.detach()).exp()
     if state is not None:
-        m, n, d = (torch.cat([s[:, None], x], 1) for s, x in ((state.peak, m), (state.numerator, n), (state.denominator, d)))
+        m, n, d = (
+            torch.cat([s[:, None], x], 1) for s, x in ((state.peak, m), (state.numerator, n), (state.denominator, d))
+        )
     step = 1
     while step < m.shape[1]:
         peak = torch.maximum(m[:, step:], m[:, :-step])

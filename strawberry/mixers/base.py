@@ -48,7 +48,7 @@ class TokenMixer(nn.Module, ABC):
 
     @abstractmethod
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
-        """The implied weights (batch, maps, seq, seq), rows of past positions summing to 1; all maps, or ``channels``."""
+        """The implied weights (batch, maps, seq, seq), rows summing to 1: all maps, or ``channels``."""
 
     @abstractmethod
     def mix(self, maps: Tensor, v: Tensor, channels: Sequence[int] | None = None) -> Tensor:

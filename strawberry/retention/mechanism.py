@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +14,21 @@ from strawberry.retention.sets import Sets, Span
 from strawberry.retention.update import update
 from strawberry.tap import Tap
 
-Name = Literal["qkv", "swiglu", "out"]
-NAMES: tuple[Name, ...] = ("qkv", "swiglu", "out")
+NAMES = ("qkv", "swiglu", "out")
 
 
 @dataclass(frozen=True)
 class Weights:
     """The pair (wT, wC) of one block at one pass, and what a later call needs to go on from here."""
 
-    transformed: dict[Name, Sets]
-    current: dict[Name, Sets]
+    transformed: dict[str, Sets]
+    current: dict[str, Sets]
     span: Span
     statistics: Statistics | None
-    frames: tuple[dict[Name, Tensor], ...]
+    frames: tuple[dict[str, Tensor], ...]
     scaled: bool
 
-    def apply(self, name: Name, x: Tensor) -> Tensor:
+    def apply(self, name: str, x: Tensor) -> Tensor:
         """x (batch, seq, columns) by the current weights, times fan_in^-1/2 if scaled: (batch, seq, rows)."""
         return self.current[name].apply(x * x.shape[-1] ** -0.5 if self.scaled else x, self.span)
 
@@ -44,7 +42,7 @@ class RetentionState:
     """
 
     statistics: Statistics | None
-    frames: tuple[dict[Name, Tensor], ...]
+    frames: tuple[dict[str, Tensor], ...]
 
 
 class Retention(nn.Module):
@@ -65,7 +63,7 @@ class Retention(nn.Module):
         super().__init__()
         c, d = config.d_model, config.d_qkv
         self.config = config
-        self.shapes: dict[Name, tuple[int, int]] = {"qkv": (3 * d, c), "swiglu": (2 * c, d), "out": (c, c)}
+        self.shapes: dict[str, tuple[int, int]] = {"qkv": (3 * d, c), "swiglu": (2 * c, d), "out": (c, c)}
         self.base = nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in self.shapes.items()})
         if config.pooling == "static":
             shapes = self.shapes.items()
@@ -109,58 +107,76 @@ class Retention(nn.Module):
     def _pool(
         self, x: Tensor, position: int, state: RetentionState | None, keep: bool
     ) -> tuple[Span, Sets | None, Statistics | None]:
-        length, chunk, decay = x.shape[1], self.config.chunk, self.config.decay
+        """How x falls into chunks, each chunk's Y, and the statistics after x."""
+        length = x.shape[1]
+        if self.config.pooling == "prefix":
+            return self._pool_prefix(x, position, state, keep)
         if self.config.pooling == "static":
             return Span(length, length, length), None, None
-        if self.config.pooling == "batch":
-            o, a = (norm(x.flatten(0, 1) @ w)[None] for w in (self.w_original, self.w_adjust))
-            return Span(length, length, length), Sets((o.mT @ a / math.sqrt(x.shape[2])).softmax(dim=-1), None), None
+        o, a = self._read(x.flatten(0, 1))
+        y = (o.mT @ a / math.sqrt(x.shape[2])).softmax(dim=-1)
+        return Span(length, length, length), Sets(y[None], None), None
 
-        start = None if state is None else state.statistics
-        span = Span(min(length, chunk if start is None else -position % chunk), length, chunk)
-        read = length if keep else span.head + max(span.chunks - 1, 0) * chunk
-        o, a = (norm(x[:, :read] @ w).to(self.prior.dtype) for w in (self.w_original, self.w_adjust))
+    def _pool_prefix(
+        self, x: Tensor, position: int, state: RetentionState | None, keep: bool
+    ) -> tuple[Span, Sets, Statistics | None]:
+        length, chunk, decay = x.shape[1], self.config.chunk, self.config.decay
+        statistics = None if state is None else state.statistics
+        fresh = statistics is None
+        span = Span(min(length, chunk if fresh else -position % chunk), length, chunk)
+        last = span.head + max(span.chunks - 1, 0) * chunk
+        # The last chunk's own tokens make no weights here; they are read only if a later call goes on.
+        o, a = self._read(x if keep else x[:, : last if span.chunks else 0])
         with torch.autocast(x.device.type, enabled=False):
-            head = self._soften(self.prior[None]) if start is None else None
-            start = start or Statistics(self.prior.new_zeros(x.shape[0], *self.prior.shape), 0.0)
-            if span.head and read:
-                start = start.then(o[:, : span.head], a[:, : span.head], decay)
+            if statistics is None:
+                statistics = Statistics(self.prior.new_zeros(x.shape[0], *self.prior.shape), 0.0)
+            head = self._soften(self.prior[None]) if fresh else None
             if not span.chunks:
-                return span, Sets(head, None), start if keep else None
-            rest = (span.chunks - 1) * chunk
-            boundaries = at_boundaries(start, *(z[:, span.head : span.head + rest] for z in (o, a)), chunk, decay)
-            means = [(self.config.prior * self.prior + s.sums) / (self.config.prior + s.weight) for s in boundaries]
-            end = boundaries[-1].then(*(z[:, span.head + rest :] for z in (o, a)), decay) if keep else None
-            return span, Sets(head, self._soften(torch.stack(means, dim=1))), end
+                return span, Sets(head, None), statistics.then(o, a, decay) if keep else None
+            if span.head:
+                statistics = statistics.then(o[:, : span.head], a[:, : span.head], decay)
+            boundaries = at_boundaries(statistics, o[:, span.head : last], a[:, span.head : last], chunk, decay)
+            kappa = self.config.prior
+            means = [(kappa * self.prior + b.sums) / (kappa + b.weight) for b in boundaries]
+            body = self._soften(torch.stack(means, dim=1))
+            end = boundaries[-1].then(o[:, last:], a[:, last:], decay) if keep else None
+            return span, Sets(head, body), end
+
+    def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What each token of x (..., C) adds to the statistics: o and a, both (..., C), never in half precision."""
+        o, a = (norm(x @ w).to(w.dtype) for w in (self.w_original, self.w_adjust))
+        return o, a
 
     def _soften(self, mean: Tensor) -> Tensor:
         """Y = softmax(τM) over the last axis of M (..., C, C)."""
         return (self.temperature * mean).softmax(dim=-1)
 
-    def _generate(self, name: Name, y: Tensor) -> Tensor:
+    def _generate(self, name: str, y: Tensor) -> Tensor:
         """The generated matrix (..., rows, columns) of Y (..., C, C)."""
         d = self.config.d_qkv
         start, stop = {"qkv": (0, 3 * d), "swiglu": (3 * d, 5 * d), "out": (5 * d, None)}[name]
         product = y @ self.w_transform[:, start:stop]
         return product.reshape(*y.shape[:-2], *self.shapes["swiglu"]) if name == "swiglu" else product.mT
 
-    def _base(self, name: Name, like: Tensor) -> Tensor:
+    def _base(self, name: str, like: Tensor) -> Tensor:
         """The base matrix, shared over batch and chunks, laid out in memory as the generated ones are."""
         base = self.base[name] if name == "swiglu" else self.base[name].mT.contiguous().mT
         return base[(None,) * (like.dim() - 2)]
 
     def _shown(
         self,
-        transformed: dict[Name, Sets],
-        current: dict[Name, Sets],
+        transformed: dict[str, Sets],
+        current: dict[str, Sets],
         span: Span,
         statistics: Statistics | None,
-        frames: tuple[dict[Name, Tensor], ...],
+        frames: tuple[dict[str, Tensor], ...],
     ) -> Weights:
-        transformed = {name: sets.shown_to(self._tap("w_transformed", name), span) for name, sets in transformed.items()}
+        transformed = {
+            name: sets.shown_to(self._tap("w_transformed", name), span) for name, sets in transformed.items()
+        }
         current = {name: sets.shown_to(self._tap("w_current", name), span) for name, sets in current.items()}
         frame = {name: sets.last() for name, sets in (current if frames else transformed).items()}
         return Weights(transformed, current, span, statistics, (*frames, frame), self.config.scale == "fan_in")
 
-    def _tap(self, which: Literal["w_transformed", "w_current"], name: Name) -> Tap:
+    def _tap(self, which: str, name: str) -> Tap:
         return getattr(self, which)[name]

@@ -43,7 +43,8 @@ def at_boundaries(start: Statistics, o: Tensor, a: Tensor, chunk: int, decay: fl
     """
     whole = o.shape[1] // chunk
     shape = (o.shape[0], whole, chunk, o.shape[2])
-    sums = outer_sums(*(x[:, : whole * chunk].reshape(shape) for x in (o, a)), decay)
+    o, a = (x[:, : whole * chunk].reshape(shape) for x in (o, a))
+    sums = outer_sums(o, a, decay)
     boundaries = [start]
     for index in range(whole):
         last = boundaries[-1]

@@ -63,7 +63,7 @@ class Sets:
 
     def shown_to(self, tap: Tap, span: Span) -> "Sets":
         """These sets after a tap, which sees them as one (1 or batch, chunks, rows, columns) and may replace them."""
-        if not tap.live:
+        if not tap.live or (self.head is None and self.body is None):
             return self
         parts = [] if self.head is None else [self.head[:, None]]
         if self.body is not None:

@@ -29,13 +29,15 @@ def update_rule(w_transformed: Tensor, w_current: Tensor) -> Tensor:
 def update(w_transformed: Tensor, w_current: Tensor) -> Tensor:
     """:func:`update_rule`, several times faster where there are many sets: nothing shared is expanded or stored twice.
 
-    Both (..., rows, columns); leading dimensions are equal, or all 1 for weights that every set shares.
+    Both (..., rows, columns), broadcast against each other.
     """
     lead = torch.broadcast_shapes(w_transformed.shape[:-2], w_current.shape[:-2])
     if torch.compiler.is_compiling() or lead.numel() == 1:
         return update_rule(w_transformed, w_current)
-    flat = _Update.apply(*(w.flatten(0, -3) for w in (w_transformed, w_current)))
-    return flat.unflatten(0, lead)
+    pair = (w_transformed, w_current)
+    # What every set shares stays one; what only some share, as after a transplant, is expanded.
+    flat = (w if w.shape[:-2].numel() == 1 else w.expand(*lead, *w.shape[-2:]) for w in pair)
+    return _Update.apply(*(w.flatten(0, -3) for w in flat)).unflatten(0, lead)
 
 
 class _Update(torch.autograd.Function):
