@@ -58,7 +58,7 @@ def verdict(
     name, subject = _subject(model)
     config: Config = subject.config
     if seq_len is None:
-        seq_len = min(config.seq_len, max(24, 2 * config.chunk + config.chunk // 2))
+        seq_len = min(config.seq_len, max(16, 2 * config.chunk + config.chunk // 2))
     with torch.random.fork_rng([]):
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.randint(config.vocab_size, (batch, seq_len), generator=generator)
@@ -79,14 +79,14 @@ def shrunk(config: Config) -> Config:
     layers = len(config.mixer.split(","))
     return config.replace(
         vocab_size=min(config.vocab_size, 64),
-        seq_len=24,
+        seq_len=16,
         d_model=config.n_experts * max(4, -(-16 // config.n_experts)),
         d_qkv=4 * heads,
         n_heads=heads,
         n_layers=max(layers, min(config.n_layers, 2)),
         loops=min(config.loops, 3),
-        chunk=min(config.chunk, 8),
-        windows=tuple(min(window, 4 + index) for index, window in enumerate(config.windows)),
+        chunk=min(config.chunk, 6),
+        windows=tuple(min(window, 3 + index) for index, window in enumerate(config.windows)),
         d_ff=8,
         prior=min(config.prior, 4.0),
     )

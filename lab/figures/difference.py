@@ -21,6 +21,9 @@ def weight_difference(
     theme: str = "light",
 ) -> go.Figure:
     """`probe` at `frame`, `other` at `other_frame`, and the first minus the second, all on one range around 0."""
+    for each in (probe, other):
+        if projection not in each.projections:
+            raise FigureError(f"{each.label} has no made weights {projection!r}; choose another run or projection")
     if probe.shape(projection) != other.shape(projection):
         shapes = probe.shape(projection), other.shape(projection)
         raise FigureError(f"these weights have different shapes, {shapes[0]} and {shapes[1]}; compare like with like")

@@ -1,0 +1,196 @@
+"""Every figure, of every family, in both themes: dressed alike, small, made of typed arrays, with a table beside it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+import lab
+from lab import figures
+from lab.causality import Verdict, verdict
+
+LIMIT = 500_000
+MADE = ("strawberry", "strawberry-leaky", "strawberry-static")
+
+
+@pytest.fixture(scope="module")
+def leak() -> Verdict:
+    return verdict("strawberry-leaky")
+
+
+def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Calls of the figure `name` that this probe can answer."""
+    made = [{"layer": layer, "projection": p} for layer in range(probe.layers) for p in probe.projections]
+    every = [{"layer": layer, "loop": loop} for layer in range(probe.layers) for loop in range(probe.loops)]
+    routed = [{"layer": layer, "kind": kind} for layer, kind in probe.routers]
+    chosen: dict[str, list[dict[str, Any]]] = {
+        "filmstrip": made,
+        "weight_change": [{"which": which} for which in ("current", "transformed") if made],
+        "spectrum": [{**each, "which": which} for each in made for which in ("current", "transformed")],
+        "input_share": [*made, *([{"layer": None}] if made else [])],
+        "expert_heatmap": [{**each, "values": values} for each in routed for values in ("gates", "probs")],
+        "expert_load": [*routed, *[{**each, "loop": 0} for each in routed]],
+        "attention_map": [{**each, **part} for each in every for part in ({}, {"index": 1, "tokens": (3, 20)})],
+        "map_grid": every,
+        "map_profile": [{**each, "index": 1} for each in every],
+    }
+    if name == "leak_map":
+        return [((leak,), {})]
+    if name == "loss_curve":
+        losses = np.exp(-np.arange(60) / 30) + 1
+        validation = {"validation": ([10, 40], [1.9, 1.4]), "bytes_per_token": 2.9}
+        return [((range(60), losses), more) for more in ({}, validation)]
+    if name == "map_pair":
+        return [((probe, (0, 0, None), (-1, -1, 2)), {})]
+    if name == "weight_difference":
+        return [((probe, probe), each) for each in made]
+    return [((probe,), each) for each in chosen[name]]
+
+
+NAMES = list(figures.tables.TABLES)
+FIGURES: dict[str, Callable[..., go.Figure]] = {name: getattr(figures, name) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("family", [*MADE, "gpt"])
+def test_every_figure_is_drawn_dressed_and_small(probes, leak, name, family):
+    for args, choices in arguments(name, probes[family], leak):
+        text = FIGURES[name](*args, **choices).to_json()
+        layout = json.loads(text)["layout"]
+        assert len(text) < LIMIT
+        assert layout["title"]["text"]
+        assert layout["title"]["subtitle"]["text"]
+        assert layout["height"] >= 200
+        assert layout["uirevision"] == layout["meta"]["figure"] == name
+        assert layout["template"]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+        table = figures.table(name, *args, **choices)
+        assert isinstance(table, pd.DataFrame)
+        assert len(table)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_light_and_dark_differ_in_colour_alone(probe, leak, name):
+    args, choices = arguments(name, probe, leak)[0]
+    light, dark = (FIGURES[name](*args, **choices, theme=theme) for theme in ("light", "dark"))
+    assert light.to_json() != dark.to_json()
+    assert len(light.data) == len(dark.data)
+    for first, second in zip(light.data, dark.data, strict=True):
+        assert first.hovertemplate == second.hovertemplate
+
+
+def test_matrices_travel_as_typed_arrays(probe):
+    for figure in (figures.filmstrip(probe), figures.attention_map(probe), figures.expert_heatmap(probe)):
+        for trace in json.loads(figure.to_json())["data"]:
+            assert set(trace["z"]) == {"dtype", "bdata", "shape"}
+
+
+def long_probe(probe: lab.Probe, tokens: int) -> lab.Probe:
+    """The same, as if over a longer text."""
+    arrays = {
+        name: np.resize(values, (values.shape[0], tokens, *values.shape[2:])) if name[:2] in ("q.", "k.") else values
+        for name, values in probe.arrays.items()
+    }
+    return lab.Probe({**probe.meta, "pieces": [f" piece{i}" for i in range(tokens)]}, arrays)
+
+
+@pytest.mark.parametrize("tokens", [256, 300, 513])
+def test_long_maps_stay_under_half_a_megabyte(probe, tokens):
+    long = long_probe(probe, tokens)
+    for figure in (
+        figures.attention_map(long),
+        figures.map_pair(long, (0, 0, None), (1, 0, 3)),
+        figures.map_grid(long),
+        figures.map_profile(long),
+    ):
+        assert len(figure.to_json()) < LIMIT
+
+
+def test_map_cells_are_the_probes_own_and_the_future_is_blank(probe):
+    cells = np.asarray(figures.attention_map(probe, layer=1, index=2).data[0].z)
+    weights = probe.map(1, 0, 2)
+    past = np.tril_indices(len(weights))
+    np.testing.assert_array_equal(cells[past], weights[past])
+    assert np.isnan(cells[np.triu_indices(len(weights), 1)]).all()
+
+
+def test_compared_panels_share_a_range(probe):
+    for figure in (
+        figures.filmstrip(probe, ranges="shared"),
+        figures.map_grid(probe),
+        figures.map_pair(probe, (0, 0, 1), (1, 0, 1)),
+        figures.weight_difference(probe, probe),
+    ):
+        assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
+    weights = figures.filmstrip(probe, ranges="shared").layout.coloraxis
+    assert weights.cmin == -weights.cmax
+
+
+def test_hover_names_tokens_and_markup_in_them_is_harmless(probe):
+    labels = list(figures.attention_map(probe).data[0].x)
+    assert labels[0] == "0 T"
+    assert labels[3] == "3 ␣"
+    assert any("&lt;" in label for label in labels)
+    assert not any("<" in label for label in labels)
+
+
+def test_dead_experts_are_named(probe):
+    arrays = dict(probe.arrays)
+    gates = arrays["gates.ffn.0"].copy()
+    gates[..., 2] = 0
+    dead = lab.Probe(probe.meta, {**arrays, "gates.ffn.0": gates})
+    figure = figures.expert_load(dead, layer=0, kind="ffn")
+    assert figure.layout.title.subtitle.text.endswith("dead: E2")
+    assert "dead" in [note.text for note in figure.layout.annotations]
+    table = figures.table("expert_load", dead, layer=0, kind="ffn")
+    assert set(table.loc[table["dead"], "expert"]) == {"E2"}
+
+
+def test_filmstrip_from_plain_matrices_equals_the_probes_picture_of_them():
+    frames = [np.eye(4) * scale for scale in (1, 2, 3)]
+    figure = figures.filmstrip_from(frames, frames, ranges="shared")
+    assert [float(np.asarray(trace.z).max()) for trace in figure.data] == [1, 2, 3, 1, 2, 3]
+    own = figures.filmstrip_from(frames, frames)
+    assert {round(float(np.asarray(trace.z).max()), 5) for trace in own.data} == {2.0}
+
+
+def test_loss_curve_of_events_forgets_what_a_resume_undid():
+    step = [{"event": "step", "step": n, "loss": 10.0 - n} for n in range(1, 6)]
+    events = [
+        {"event": "started", "step": 0, "bytes_per_token": 2.0},
+        *step,
+        {"event": "evaluated", "step": 4, "loss": 6.5},
+        {"event": "started", "step": 3, "bytes_per_token": 2.0},
+        {"event": "step", "step": 4, "loss": "NaN"},
+        {"event": "step", "step": 5, "loss": 1.0},
+    ]
+    figure = figures.loss_curve_of(events)
+    raw = figure.data[0]
+    assert np.asarray(raw.x).tolist() == [1, 2, 3, 5]
+    assert np.asarray(raw.y).tolist() == [9, 8, 7, 1]
+    assert "no validation yet" in figure.layout.title.subtitle.text
+    assert figure.layout.yaxis2.range[0] == pytest.approx(figure.layout.yaxis.range[0] / (2 * np.log(2)))
+
+
+def test_loss_curve_before_the_first_step_and_after_very_many():
+    assert "waiting" in figures.loss_curve([], []).layout.title.subtitle.text
+    long = figures.loss_curve(range(100_000), np.linspace(7, 2, 100_000))
+    assert len(long.data[0].x) <= 2000
+    assert len(long.to_json()) < 60_000
+
+
+def test_what_cannot_be_drawn_gets_one_sentence(probe, probes):
+    for wrong, answer in (
+        (lambda: figures.filmstrip(probe, theme="blue"), "light or dark"),
+        (lambda: figures.filmstrip(probe, ranges="none"), "shared or own"),
+        (lambda: figures.filmstrip_from([np.eye(2)], []), "equally long"),
+        (lambda: figures.attention_map(probe, tokens=(5, 5)), "tokens must be"),
+        (lambda: figures.expert_heatmap(probe, values="both"), "gates or probs"),
+        (lambda: figures.weight_difference(probe, probes["gpt"]), "has no made weights"),
+        (lambda: figures.table("nothing", probe), "the tables are"),
+    ):
+        with pytest.raises(figures.FigureError, match=answer):
+            wrong()
