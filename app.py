@@ -1,0 +1,5 @@
+"""The dashboard: `streamlit run app.py`."""
+
+from lab.app.shell import main
+
+main()

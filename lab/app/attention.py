@@ -1,0 +1,110 @@
+"""Attention and AFT: which token reads which, as attention's maps and as the maps that AFT implies."""
+
+import streamlit as st
+
+from lab.app.exhibit import exhibit
+from lab.app.scrub import Place
+from lab.app.view import view
+from lab.jobs import Job
+from lab.probe import Probe
+
+ABOUT = (
+    "Softmax attention has a map: how much each token takes from each earlier one. An attention-free mixer (AFT) has "
+    "one too, **implied** by its keys, a different one for each channel. Both over the same text, side by side."
+)
+NAMES = {"aft": "AFT", "abundance": "Expert Abundance", "softmax": "softmax attention"}
+
+
+def page() -> None:
+    """A pair of maps, the proof that they are true, all heads in miniature, spread and reach."""
+    view("Attention and AFT", ABOUT, "01_first_bite", draw)
+
+
+def draw(job: Job, place: Place) -> None:
+    """Everything about reading at one place of a run."""
+    del job
+    probe, loop = place.probe, place.loop
+    with st.container(border=True, key="pair"):
+        first, second = st.columns(2, gap="large")
+        with first:
+            st.markdown(f"**Left: layer {place.layer}** · {mixer(probe, place.layer)}")
+            left = (place.layer, loop, _index(probe, place.layer, "left"))
+        with second:
+            layer = _other(probe, place.layer)
+            right = (layer, loop, _index(probe, layer, "right"))
+    tokens = _part(probe)
+    exhibit(
+        "map_pair",
+        "**Row: the token that reads. Column: the token that is read.** Each row sums to 1; above the diagonal is the "
+        "future, which stays blank. Hover names both tokens. *Look for* a strong diagonal (reads itself), columns (a "
+        "token that everybody reads), bands (windows). *Surprising would be:* anything above the diagonal.",
+        probe, left, right, tokens=tokens,
+    )  # fmt: skip
+    _truth(probe, loop, [left, right])
+    exhibit(
+        "map_grid",
+        f"**All heads or 16 channels of layer {place.layer} in miniature**, on one scale; choose one above to see it "
+        "large. *Surprising would be:* all alike, for then one would do.",
+        probe, layer=place.layer, loop=loop,
+    )  # fmt: skip
+    exhibit(
+        "map_profile",
+        "**How widely and how far each token reads**, beside what an even reading of everything would give (dotted). "
+        "*Surprising would be:* a curve on the dotted line: then the map says nothing about the text.",
+        probe, layer=place.layer, loop=loop, index=left[2],
+    )  # fmt: skip
+
+
+def mixer(probe: Probe, layer: int) -> str:
+    """What mixes tokens in a layer, in words."""
+    return NAMES.get(probe.mixers[layer], probe.mixers[layer])
+
+
+def _index(probe: Probe, layer: int, side: str) -> int | None:
+    """The head or channel to show; None is the mean over all."""
+    count, axis = probe.map_count(layer), probe.map_axis(layer)
+    key = f"{side}-{axis}"
+    options: list[int | None] = [None, *range(count)]
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        f"{axis.capitalize()} ({side})", options, key=key, label_visibility="collapsed",
+        format_func=lambda index: f"mean of all {count} {axis}s" if index is None else f"{axis} {index}",
+    )  # fmt: skip
+
+
+def _other(probe: Probe, layer: int) -> int:
+    """The layer on the right: at first one whose mixer is of another kind."""
+    others = [number for number in range(probe.layers) if probe.mixers[number] != probe.mixers[layer]]
+    start = others[0] if others else (layer + 1) % probe.layers
+    key = f"other-layer-{layer}"
+    if st.session_state.get(key, 0) >= probe.layers:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        "Layer on the right", range(probe.layers), index=start, key=key, label_visibility="collapsed",
+        format_func=lambda number: f"Right: layer {number} · {mixer(probe, number)}",
+    )  # fmt: skip
+
+
+def _part(probe: Probe) -> tuple[int, int] | None:
+    """The tokens shown: all, or a part, so that a long text can be read token by token."""
+    if probe.tokens < 4:
+        return None
+    start, stop = st.slider(
+        "Tokens shown", 0, probe.tokens, (0, probe.tokens), key=f"tokens-{probe.tokens}",
+        help="Narrow it to read single tokens in a long text.",
+    )  # fmt: skip
+    start = min(start, probe.tokens - 1)
+    return start, max(stop, start + 1)
+
+
+def _truth(probe: Probe, loop: int, places: list[tuple[int, int, int | None]]) -> None:
+    """Whether the maps are what the mixers computed with."""
+    for layer in dict.fromkeys(layer for layer, _, _ in places):
+        largest, relative = probe.reconstruction(layer, loop)
+        good = relative < 1e-3
+        mark, meaning = (":green[✓]", "the map is what was computed") if good else (":red[✗]", "do not trust this map")
+        st.caption(
+            f"{mark} Layer {layer} ({mixer(probe, layer)}): map × values gives back the mixer's own output to "
+            f"{relative:.1e} (relative; {largest:.1e} at most): {meaning}."
+        )

@@ -1,0 +1,213 @@
+"""The form that starts a run: a preset and what matters, the cost before the press, and one button."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import strawberry
+from lab import jobs
+from lab.app import words
+from lab.app.shell import attempt, choose
+from strawberry.config import Config
+from strawberry.data import CORPORA
+from strawberry.data.files import decode
+from strawberry.errors import StrawberryError
+
+SIZES = {"pico": "pico · seconds", "nano": "nano · minutes on a laptop", "small": "small · needs a GPU"}
+CORPUS_WORDS = {"sotu": "State of the Union addresses", "python": "Python's own source code"}
+OWN = {"paste": "Paste a text", "upload": "Upload a text file", "path": "A file or folder on this machine"}
+STEPS = {"pico": 200, "nano": 1000, "small": 5000}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What the form asks for; ``wrong`` is a sentence when it cannot be started."""
+
+    config: Config | None
+    data: str
+    pasted: str | None
+    steps: int
+    name: str
+    text: str
+    wrong: str = ""
+
+
+def chooser() -> None:
+    """Draw the form with its Start button."""
+    top, side = st.columns([3, 2], gap="large")
+    with top:
+        preset, wish = _form()
+    with side, st.container(border=True):
+        st.markdown(f"**{preset}**")
+        st.caption(strawberry.families()[preset.rpartition("-")[0]])
+        if wish.config is not None:
+            _cost(wish.config, wish.steps)
+        if wish.wrong:
+            st.error(wish.wrong, icon=":material/error:")
+        st.button(
+            "Start training",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=bool(wish.wrong),
+            width="stretch",
+            on_click=attempt,
+            args=(lambda: start(wish),),
+            key="start",
+        )
+        st.caption("Training runs in a process of its own: close this page and come back, the address finds it again.")
+
+
+def start(wish: Wish) -> None:
+    """Begin the run and look at it."""
+    if wish.config is None:
+        return
+    folder = jobs.runs_folder()
+    job = jobs.start(
+        folder, wish.name, wish.config, wish.data, wish.steps, text=wish.text, pasted=wish.pasted,
+        alone=not st.session_state.get("beside", False),
+    )  # fmt: skip
+    choose(job.name)
+    for key in ("step", "loop", "layer"):
+        st.session_state.pop(key, None)
+
+
+def free_name(stem: str) -> str:
+    """The first of ``stem``-1, ``stem``-2, … that no run has."""
+    folder, number = jobs.runs_folder(), 1
+    while (folder / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _form() -> tuple[str, Wish]:
+    families = list(strawberry.families())
+    first, second = st.columns([1, 1])
+    family = first.selectbox("Model", families, key="family", help="What the model is made of.")
+    size = second.selectbox("Size", list(SIZES), index=1, key="size", format_func=SIZES.__getitem__)
+    preset = f"{family}-{size}"
+    first, second = st.columns([1, 1])
+    with first:
+        source = st.selectbox(
+            "Text to learn from", [*CORPORA, *OWN], key="source", format_func=(CORPUS_WORDS | OWN).__getitem__
+        )
+    with second:
+        steps = st.number_input("Training steps", 1, 1_000_000, STEPS[size], step=100, key=f"steps-{size}")
+    wrong, data, pasted = "", source, None
+    try:
+        data, pasted = _text(source)
+    except StrawberryError as error:
+        wrong = str(error)
+    with st.expander("Change what matters", icon=":material/tune:", key="tune"):
+        config, complaint = _tuned(preset)
+    with st.expander("Name and pictures", icon=":material/photo_camera:", key="more"):
+        name = st.text_input(
+            "Name of the run", free_name(preset), key=f"name-{free_name(preset)}", max_chars=64,
+            help="Letters, digits, dots, dashes and underscores; the page's address will carry it.",
+        )  # fmt: skip
+        text = st.text_area(
+            "Text that the pictures look at", jobs.PROBE_TEXT, key="text", max_chars=20_000,
+            help="The model reads the first 256 tokens of it each time a picture is taken; it does not train on it.",
+        )  # fmt: skip
+        st.checkbox("Start even while another run trains; both get slower", key="beside")
+    return preset, Wish(config, data, pasted, int(steps), name.strip(), text, wrong or complaint)
+
+
+def _text(source: str) -> tuple[str, str | None]:
+    """The data's name or path, and the person's own text if there is one."""
+    if source in CORPORA:
+        return source, None
+    if source == "paste":
+        pasted = st.text_area("Your text", key="pasted", height=160, placeholder="A few pages at least")
+        if not pasted.strip():
+            raise StrawberryError("Paste the text to learn from; a few pages at least.")
+        return source, pasted
+    if source == "upload":
+        file = st.file_uploader("A text file in UTF-8", key="upload")
+        if file is None:
+            raise StrawberryError("Choose a text file to upload.")
+        return source, decode(file.getvalue(), file.name)
+    path = st.text_input("Path", key="path", placeholder="/home/me/texts")
+    if not path.strip():
+        raise StrawberryError("Give the path of a text file, or of a folder of text files.")
+    if not Path(path.strip()).expanduser().exists():
+        raise StrawberryError(f"There is no file or folder {path.strip()!r} on the machine that runs the dashboard.")
+    return path.strip(), None
+
+
+def _tuned(preset: str) -> tuple[Config | None, str]:
+    """The preset's configuration with the person's changes, or None and what is wrong with them."""
+    base = strawberry.preset(preset)
+    fields = {item.name: item.metadata for item in dataclasses.fields(Config)}
+    columns = st.columns(3)
+
+    def place(name: str, label: str) -> dict[str, Any]:
+        help = fields[name]["help"]
+        return {"label": label, "help": help[:1].upper() + help[1:] + ".", "key": f"{preset}-{name}"}
+
+    changes: dict[str, Any] = {}
+    with columns[0]:
+        mixers = list(dict.fromkeys([base.mixer, "aft", "abundance", "softmax", "aft,abundance", "aft,softmax"]))
+        changes["mixer"] = st.selectbox(options=mixers, accept_new_options=True, **place("mixer", "Token mixer"))
+        changes["loops"] = st.number_input(min_value=1, max_value=8, value=base.loops, **place("loops", "Loops"))
+        if base.weights == "retention":
+            pooling = list(fields["pooling"]["choices"])
+            changes["pooling"] = st.selectbox(
+                options=pooling, index=pooling.index(base.pooling), **place("pooling", "Pooling")
+            )
+            changes["chunk"] = st.number_input(
+                min_value=1, max_value=65536, value=base.chunk, **place("chunk", "Chunk")
+            )
+    with columns[1]:
+        wide = "Width of the residual stream, and of q, k and v; the feed-forward layers grow with it."
+        width = int(st.number_input("Width", 8, 8192, base.d_model, step=8, key=f"{preset}-width", help=wide))
+        changes |= {"d_model": width, "d_qkv": width, "d_ff": max(1, base.d_ff * width // base.d_model)}
+        for name, label in (("n_layers", "Layers"), ("n_experts", "Experts"), ("top_k", "Experts per token")):
+            changes[name] = st.number_input(min_value=1, max_value=256, value=getattr(base, name), **place(name, label))
+    with columns[2]:
+        for name, label in (("seq_len", "Sequence length"), ("batch_size", "Batch size"), ("vocab_size", "Vocabulary")):
+            changes[name] = st.number_input(
+                min_value=1, max_value=1_000_000, value=getattr(base, name), **place(name, label)
+            )
+        changes["learning_rate"] = st.number_input(
+            min_value=0.0, max_value=1.0, value=base.learning_rate, step=0.001, format="%.4f",
+            **place("learning_rate", "Learning rate"),
+        )  # fmt: skip
+        changes["seed"] = st.number_input(min_value=0, max_value=2**31, value=base.seed, **place("seed", "Seed"))
+    try:
+        return base.replace(**{name: value for name, value in changes.items() if value != getattr(base, name)}), ""
+    except StrawberryError as error:
+        text = str(error)
+        return None, text[:1].upper() + text[1:] + "."
+
+
+def _cost(config: Config, steps: int) -> None:
+    """Parameters, computation and memory, before anything starts."""
+    cost = _estimate(json.dumps(config.to_dict()))
+    tokens = config.batch_size * config.grad_accum * config.seq_len
+    first, second = st.columns(2)
+    active = f"{words.count(cost.active_parameters)} work on each token"
+    first.metric("Parameters", words.count(cost.parameters), help=active)
+    second.metric("Memory to train", words.size(cost.memory_bytes), help=f"{words.size(_free())} are free now")
+    first.metric(
+        "FLOPs per token", words.count(cost.flops_per_token), help="Floating-point operations, forward and backward."
+    )
+    second.metric(
+        "FLOPs of the run", words.count(cost.flops_per_token * tokens * steps),
+        help=f"{tokens:,} tokens per step × {steps:,} steps",
+    )  # fmt: skip
+    if not config.causal:
+        st.warning("**Reads the future**: its weights are made from the whole batch. Good as a control only.")
+
+
+@st.cache_data(max_entries=64, ttl=3600, show_spinner=False)
+def _estimate(described: str) -> Any:
+    return strawberry.estimate(Config.from_dict(json.loads(described)))
+
+
+def _free() -> float:
+    from lab.process import free_memory
+
+    return free_memory()

@@ -1,0 +1,102 @@
+"""One picture on a page: what it shows and how to read it, the figure, its numbers, and what can be taken away."""
+
+import io
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from lab import figures
+from lab.app.shell import theme
+from lab.probe import Probe
+
+
+def exhibit(name: str, says: str, probe: Probe, *others: Any, key: str = "", **options: Any) -> None:
+    """Draw ``lab.figures.<name>(probe, *others, **options)`` with the sentence ``says``, its table and downloads."""
+    key = f"{name}{key}"
+    figure = getattr(figures, name)(probe, *others, **options, theme=theme())
+    with st.container(border=True, key=f"exhibit-{key}"):
+        st.markdown(says)
+        show(figure, key)
+        drawer = st.expander("Numbers and downloads", key=f"numbers-{key}", on_change="rerun", type="compact")
+        if drawer.open:
+            with drawer:
+                _take_away(name, figure, figures.table(name, probe, *others, **options), probe, others, options, key)
+
+
+def show(figure: go.Figure, key: str, **more: Any) -> None:
+    """A figure in the page's width, with zoom that survives an update and its picture to download."""
+    title = figure.layout.title.text or key  # type: ignore[union-attr]
+    saved = {"format": "svg", "filename": _plain(title)}
+    config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+    st.plotly_chart(figure, key=f"figure-{key}", theme=None, config=config | more, alt=_plain(title, " "))
+
+
+def _take_away(
+    name: str,
+    figure: go.Figure,
+    table: pd.DataFrame,
+    probe: Probe,
+    others: tuple[Any, ...],
+    options: dict[str, Any],
+    key: str,
+) -> None:
+    st.dataframe(table, height=min(360, 38 + 35 * len(table)), hide_index=True, key=f"table-{key}")
+    told = snippet(name, probe, others, options)
+    st.caption("The code that redraws it:")
+    st.code(told, language="python")
+    stem = f"{probe.run or probe.family}-step-{probe.step}-{name}"
+    with st.container(horizontal=True):
+        _download("Numbers (CSV)", lambda: table.to_csv(index=False).encode(), f"{stem}.csv", "text/csv")
+        _download("Numbers (npz)", lambda: packed(table), f"{stem}.npz", "application/octet-stream")
+        _download("Page (HTML, works offline)", lambda: page(figure, probe, told, name), f"{stem}.html", "text/html")
+        st.caption("The camera above the figure saves the picture itself (SVG).")
+
+
+def snippet(name: str, probe: Probe, others: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """Python that redraws a figure from the run folder."""
+    path = f"runs/{probe.run}/probes/step-{probe.step}.npz"
+    lines = ["from lab import Probe, figures", "", f'probe = Probe.load("{path}")']
+    arguments = ["probe"]
+    for number, other in enumerate(others):
+        if isinstance(other, Probe):
+            lines.append(f'other = Probe.load("runs/{other.run}/probes/step-{other.step}.npz")')
+            arguments.append("other")
+        else:
+            arguments.append(repr(other))
+        del number
+    arguments += [f"{option}={value!r}" for option, value in options.items()]
+    return "\n".join([*lines, f"figures.{name}({', '.join(arguments)}).show()"])
+
+
+def packed(table: pd.DataFrame) -> bytes:
+    """A table as .npz, one array per column."""
+    file = io.BytesIO()
+    columns = {str(name): values.to_numpy() for name, values in table.items()}
+    # Text as fixed-width characters: arrays of objects would need pickle.
+    plain = {name: values.astype(str) if values.dtype == object else values for name, values in columns.items()}
+    np.savez_compressed(file, allow_pickle=False, **plain)
+    return file.getvalue()
+
+
+def page(figure: go.Figure, probe: Probe, told: str, name: str) -> bytes:
+    """One self-contained HTML page, with plotly inside."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.html"
+        figures.to_html([figure], path, title=f"{name} · {probe.label}", probe=probe, snippet=told)
+        return path.read_bytes()
+
+
+def _download(label: str, make: Any, file_name: str, mime: str) -> None:
+    key = f"download-{file_name}"
+    icon = ":material/download:"
+    st.download_button(label, make, file_name, mime, key=key, icon=icon, on_click="ignore", type="tertiary")
+
+
+def _plain(text: str, space: str = "-") -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", space, re.sub(r"<[^>]*>", "", text)).strip(space)

@@ -1,0 +1,88 @@
+"""Experts: which part of the model works on which token, and whether the work is shared."""
+
+import pandas as pd
+import streamlit as st
+
+from lab.app.exhibit import exhibit
+from lab.app.scrub import Place
+from lab.app.view import view
+from lab.jobs import Job
+from lab.measure import experts as measure
+from lab.probe import Probe
+
+ABOUT = (
+    "In each layer a **router** sends every token to a few of several **experts**: heads with different windows "
+    "(attention), groups of the made SwiGLU (swiglu), or feed-forward networks (ffn)."
+)
+KINDS = {"attention": "attention experts", "swiglu": "SwiGLU experts", "ffn": "feed-forward experts"}
+
+
+def page() -> None:
+    """Token × expert, load, and a table over all routers."""
+    view("Experts", ABOUT, "01_first_bite", draw)
+
+
+def draw(job: Job, place: Place) -> None:
+    """Everything about routing at one place of a run."""
+    del job
+    probe = place.probe
+    if not probe.routers:
+        st.info("This model has no experts: every token goes the same way. Choose a run with two experts or more.")
+        return
+    here = [kind for layer, kind in probe.routers if layer == place.layer]
+    first, second = st.columns([3, 2])
+    if not here:
+        layers = sorted({layer for layer, _ in probe.routers})
+        st.info(f"Layer {place.layer} has no router; choose layer {', '.join(map(str, layers))} above.")
+        return
+    if st.session_state.get("kind") not in here:
+        st.session_state.pop("kind", None)
+    kind = first.segmented_control(
+        "Experts", here, default=here[0], key="kind", bind="query-params", required=True, format_func=KINDS.__getitem__
+    )
+    values = second.segmented_control(
+        "Colour", ["gates", "probs"], default="gates", key="values", bind="query-params", required=True,
+        format_func={"gates": "gate (how much it counts)", "probs": "router's probability"}.__getitem__,
+    )  # fmt: skip
+    exhibit(
+        "expert_heatmap",
+        "**One column per token, one row per expert**; the stronger, the more that expert counts, and blank is not "
+        "chosen. *Look for* an expert that takes a kind of word. *Surprising would be:* a row all full, or all blank.",
+        probe, layer=place.layer, loop=place.loop, kind=kind, values=values,
+    )  # fmt: skip
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        exhibit(
+            "expert_load",
+            "**Who does how much**, pass by pass; the line is an even share. "
+            "*Surprising would be:* a dead expert, whose bar is missing, or one that takes most.",
+            probe, layer=place.layer, kind=kind,
+        )  # fmt: skip
+    with right, st.container(border=True, key="exhibit-routers"):
+        st.markdown(
+            "**All routers at this step.** Evenness 1: all experts share alike, 0: one takes all. "
+            "Flips: tokens that chose otherwise than one pass before."
+        )
+        st.dataframe(
+            routers(probe), hide_index=True, key="routers",
+            column_config={
+                "evenness": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1),
+                "flips": st.column_config.NumberColumn(format="percent"),
+            },
+        )  # fmt: skip
+
+
+def routers(probe: Probe) -> pd.DataFrame:
+    """One row per router and pass: how even its load is, which experts are dead, how many tokens changed their mind."""
+    rows = []
+    for layer, kind in probe.routers:
+        before = None
+        for loop in range(probe.loops):
+            gates = probe.gates(layer, loop, kind)
+            dead = [probe.expert_names(layer, kind)[expert] for expert in measure.dead(gates)]
+            flips = None if before is None else measure.flips(before, gates)
+            even = measure.entropy(measure.load(gates))
+            row = {"layer": layer, "experts": kind, "pass": loop + 1, "evenness": even}
+            rows.append({**row, "dead": ", ".join(dead) or "none", "flips": flips})
+            before = gates
+    return pd.DataFrame(rows)

@@ -1,0 +1,60 @@
+"""Three small pictures of the model that is training: its weights, its routing, its maps; each leads to its page."""
+
+import streamlit as st
+
+from lab import figures, recorded
+from lab.app import live, shell
+from lab.app.exhibit import show
+from lab.jobs import Job
+from lab.probe import Probe
+
+
+def glimpse(job: Job) -> None:
+    """Draw the newest probe in small, or say that it is coming."""
+    steps = recorded.probes(job.folder)
+    probe = live.probe(job.folder, steps[-1]) if steps else None
+    st.markdown("#### Inside the model" + (f", at step {probe.step:,}" if probe else ""))
+    if probe is None:
+        st.caption("The first look at the model is taken when it has begun to train.")
+        return
+    st.caption("The newest look. It is taken anew while the model trains; each picture has a page of its own.")
+    weights, routing, maps = st.columns(3, gap="medium")
+    with weights, st.container(border=True, key="glimpse-retention"):
+        st.markdown("**Weights it made for itself**")
+        _weights(probe)
+        shell.link("retention", "Retention", ":material/arrow_forward:")
+    with routing, st.container(border=True, key="glimpse-experts"):
+        st.markdown("**Which expert works on which token**")
+        _routing(probe)
+        shell.link("experts", "Experts", ":material/arrow_forward:")
+    with maps, st.container(border=True, key="glimpse-attention"):
+        st.markdown("**Which token reads which**")
+        _maps(probe)
+        shell.link("attention", "Attention and AFT", ":material/arrow_forward:")
+
+
+def _weights(probe: Probe) -> None:
+    if not probe.projections:
+        st.caption("This model's weights are plainly learned; they do not change while it reads.")
+        return
+    _small(figures.filmstrip(probe, layer=probe.layers - 1, projection="out", theme=shell.theme()), "filmstrip")
+
+
+def _routing(probe: Probe) -> None:
+    if not probe.routers:
+        st.caption("This model has no experts.")
+        return
+    layer, kind = probe.routers[0]
+    _small(figures.expert_heatmap(probe, layer=layer, loop=probe.loops - 1, kind=kind, theme=shell.theme()), "routing")
+
+
+def _maps(probe: Probe) -> None:
+    layer = probe.layers - 1
+    _small(figures.attention_map(probe, layer=layer, loop=probe.loops - 1, theme=shell.theme()), "map")
+
+
+def _small(figure: "figures.Figure", name: str) -> None:
+    figure.update_layout(height=260, margin={"t": 40, "b": 8, "l": 8, "r": 8}, title={"text": ""})
+    figure.update_layout(title_subtitle_text="")
+    figure.update_coloraxes(showscale=False)
+    show(figure, f"glimpse-{name}", displayModeBar=False)

@@ -1,0 +1,137 @@
+"""A run as it trains: its controls, its curves, what it writes, and a first look inside."""
+
+import streamlit as st
+
+from lab import figures, recorded
+from lab.app import live, pulse, shell, words
+from lab.app.exhibit import show
+from lab.app.glimpse import glimpse
+from lab.jobs import Job, Status
+
+
+def monitor(job: Job) -> None:
+    """Draw the run; while it trains, the upper part redraws itself."""
+    status = job.status()
+    seen = pulse.seen(job)
+    st.fragment(shell.guarded(_beat), run_every=pulse.interval(job))(job, seen)
+    glimpse(job)
+    _closer(job, status)
+
+
+def _beat(job: Job, seen: pulse.Seen) -> None:
+    if pulse.news(job, seen):
+        st.rerun()
+    status = job.status()
+    record = live.record(job.folder)
+    head, buttons = st.columns([3, 2], vertical_alignment="bottom")
+    with head:
+        st.subheader(job.name, anchor=False)
+    with buttons:
+        _controls(job, status)
+    shell.complain()
+    done = status.step / status.steps if status.steps else 0.0
+    st.progress(min(done, 1.0), words.progress(status))
+    if status.state == "failed":
+        st.error(status.sentence, icon=":material/error:")
+    elif status.sentence:
+        st.caption(status.sentence)
+    if not record.steps:
+        _waiting(status)
+        return
+    _numbers(record, status)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        steps, losses = record.curve()
+        bytes_per_token = record.started.bytes_per_token if record.started else None
+        figure = figures.loss_curve(
+            steps, losses, validation=record.validation, bytes_per_token=bytes_per_token, theme=shell.theme()
+        )
+        show(figure, "loss")
+    with right:
+        _samples(record)
+
+
+def _controls(job: Job, status: Status) -> None:
+    def button(label: str, icon: str, action: str, off: bool = False, main: bool = False) -> None:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            key=f"control-{action}",
+            on_click=shell.attempt,
+            args=(getattr(job, action),),
+            disabled=off,
+            type="primary" if main else "secondary",
+        )
+
+    with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="controls"):
+        if not job.steerable:
+            return
+        if status.state == "paused":
+            button("Resume", "play_arrow", "resume", main=True)
+        elif status.live:
+            button("Pause", "pause", "pause", off=status.state != "training")
+        elif status.state in ("stopped", "failed"):
+            button("Resume", "play_arrow", "resume", main=True)
+        if status.live:
+            button("One step", "skip_next", "step", off=status.state != "paused")
+            button("Stop", "stop", "stop")
+
+
+def _waiting(status: Status) -> None:
+    if status.live:
+        st.info(
+            "The first loss comes in a few seconds: Python is loading torch, then the text is cut into tokens.",
+            icon=":material/hourglass_top:",
+        )
+
+
+def _numbers(record: live.Record, status: Status) -> None:
+    newest = record.steps[-1]
+    first, second, third, fourth, fifth = st.columns(5)
+    first.metric("Training loss", f"{newest.loss:.3f}", help="Nats per token on the newest batch; lower is better.")
+    if record.evaluated:
+        last = record.evaluated[-1]
+        told = f"On text that is not trained on, at step {last.step:,}: {last.loss:.3f} nats per token."
+        second.metric("Validation", f"{last.bits_per_byte:.3f} bits/byte", help=told)
+    else:
+        second.metric("Validation", "–", help="It is measured now and then, on text that is not trained on.")
+    speed = status.tokens_per_s or newest.tokens_per_s
+    third.metric("Speed", f"{words.count(speed)} tokens/s")
+    fourth.metric("Learning rate", f"{newest.lr:.2g}", help="It warms up, stays, then cools down.")
+    fifth.metric("Gradient norm", f"{newest.grad_norm:.2g}", help="Before clipping; jumps mean trouble.")
+
+
+def _samples(record: live.Record) -> None:
+    st.markdown("**What it writes**")
+    if not record.samples:
+        st.caption("A sample appears here now and then.")
+        return
+    with st.container(height=340, border=False):
+        for sample in reversed(record.samples):
+            st.caption(f"step {sample.step:,}")
+            st.text(f"{sample.prompt}{sample.text}")
+
+
+def _closer(job: Job, status: Status) -> None:
+    """What one may want to know besides: the other curves, the configuration, the log."""
+    record = live.record(job.folder)
+    drawer = st.expander("Learning rate, gradient norm and speed", key="curves", on_change="rerun")
+    if drawer.open and record.steps:
+        with drawer:
+            for name, title in (("lr", "Learning rate"), ("grad_norm", "Gradient norm"), ("tokens_per_s", "Tokens/s")):
+                steps, values = record.series(name)
+                st.line_chart({"step": steps, title: values}, x="step", y=title, height=200, color="#1f6fb2")
+    drawer = st.expander("Configuration and log", key="about", on_change="rerun")
+    if drawer.open:
+        with drawer:
+            if record.started:
+                st.caption(f"{record.started.parameters:,} parameters, trained on {record.started.data}")
+            for warning in record.warnings:
+                st.warning(warning.message)
+            saved = recorded.checkpoints(job.folder)
+            st.caption(f"Folder: {job.folder} · checkpoints: {', '.join(map(str, saved)) or 'none yet'}")
+            st.json(job.request.get("config") or {}, expanded=False)
+            st.code(job.log() or "The log is empty.", language=None, height=240)
+            if status.live and status.state != "paused":
+                ask = "End a worker that no longer listens. What came after its last checkpoint is lost."
+                st.button("End it now", key="kill", on_click=job.kill, help=ask, type="tertiary")

@@ -1,0 +1,116 @@
+"""Retention: the weights that the model makes for itself, pass by pass, step by step."""
+
+import streamlit as st
+
+from lab import recorded
+from lab.app import live
+from lab.app.exhibit import exhibit
+from lab.app.scrub import Place
+from lab.app.view import view
+from lab.jobs import Job
+
+ABOUT = (
+    "While it reads, the model makes weights out of what it has read so far (**wT**), and mixes them into the weights "
+    "that it works with (**wC**), once before each pass over its layers. Here you see both."
+)
+PROJECTIONS = {"qkv": "qkv · queries, keys, values", "swiglu": "swiglu · the mixer's SwiGLU", "out": "out · output"}
+
+
+def page() -> None:
+    """Filmstrip, change, spectrum, input-dependent share, and the difference of any two states."""
+    view("Retention", ABOUT, "02_retention_by_hand", draw, begin=True)
+
+
+def draw(job: Job, place: Place) -> None:
+    """Everything about the made weights at one place of a run."""
+    probe = place.probe
+    if not probe.projections:
+        st.info(
+            "This model's weights are plainly learned: nothing rewrites them while it reads, so there is no filmstrip. "
+            "Choose a run of the strawberry family to see one."
+        )
+        return
+    first, second, third = st.columns([3, 2, 2])
+    projection = first.segmented_control(
+        "Projection", list(probe.projections), default="qkv", key="projection", bind="query-params", required=True,
+        help=" · ".join(PROJECTIONS.values()),
+    )  # fmt: skip
+    side = second.segmented_control(
+        "Weights in the charts below", ["wC", "wT"], default="wC", key="side", bind="query-params", required=True
+    )
+    which = "current" if side == "wC" else "transformed"
+    chunk = _chunk(third, place)
+    layer, frame = place.layer, place.frame
+    exhibit(
+        "filmstrip",
+        "**Each panel is a weight matrix**: rows are outputs, columns inputs, blue is negative, red positive, all on "
+        "one scale. Left to right: where it begins, then after each rewriting. The outlined column is the pass that is "
+        "chosen above. *Surprising would be:* wC panels that look alike (the rewriting does nothing), or stripes that "
+        "take over (a few inputs decide everything).",
+        probe, layer=layer, projection=projection, chunk=chunk, frame=frame,
+    )  # fmt: skip
+    left, right = st.columns(2, gap="medium")
+    with left:
+        exhibit(
+            "weight_change",
+            "**How far the weights move.** Size, distance from the base, and direction (cosine 1: the same, 0: "
+            "unrelated). *Surprising would be:* a size that grows from pass to pass, or a cosine to the base near 1.",
+            probe, layer=layer, chunk=chunk, which=which, frame=frame,
+        )  # fmt: skip
+    with right:
+        exhibit(
+            "spectrum",
+            "**How many directions carry the matrix.** A line that falls off early means low rank. "
+            "*Surprising would be:* an effective rank that collapses over the passes.",
+            probe, layer=layer, projection=projection, which=which, chunk=chunk, frame=frame,
+        )  # fmt: skip
+    exhibit(
+        "input_share",
+        "**How much of wC the text decided.** Chunk 0 has read nothing yet, so it stands at 0; later chunks differ. "
+        "*Surprising would be:* shares near 0 everywhere (the text does not matter), or all chunks alike.",
+        probe, layer=layer, projection=projection,
+    )  # fmt: skip
+    _compare(job, place, projection, which, chunk)
+
+
+def _chunk(column: "st.delta_generator.DeltaGenerator", place: Place) -> int:
+    """The kept chunk whose weights are shown; the last one unless chosen."""
+    kept = place.probe.kept_chunks
+    if len(kept) < 2:
+        return -1
+    size = place.probe.chunk or place.probe.tokens
+    with column:
+        number = st.selectbox(
+            "Weights made for", kept, index=len(kept) - 1, key="chunk",
+            format_func=lambda j: f"tokens {j * size}–{min((j + 1) * size, place.probe.tokens) - 1}",
+            help="Each chunk of the text has weights of its own, made from the chunks before it.",
+        )  # fmt: skip
+    return int(number)
+
+
+def _compare(job: Job, place: Place, projection: str, which: str, chunk: int) -> None:
+    """The difference between the weights shown and those of any other step and pass."""
+    st.markdown("#### Compare with another moment")
+    steps = recorded.probes(job.folder)
+    frames = ["start", *(f"pass {number + 1}" for number in range(place.probe.loops))]
+    first, second = st.columns([3, 2])
+    with first:
+        step = (
+            st.select_slider("Other training step", steps, value=steps[0], key="other-step")
+            if len(steps) > 1
+            else steps[0]
+        )
+    with second:
+        chosen = st.segmented_control("Other pass", frames, default=frames[-1], key="other-frame", required=True)
+    other = live.probe(job.folder, step)
+    if other is None or chosen not in frames:
+        return
+    if other.kept_chunks != place.probe.kept_chunks:
+        chunk = -1
+    exhibit(
+        "weight_difference",
+        "**First minus second.** The first panel is the moment chosen at the top, the second the other one, the third "
+        "their difference, all on one scale. *Surprising would be:* a strong difference between two nearby steps.",
+        place.probe, other, layer=place.layer, projection=projection, frame=place.frame,
+        other_frame=frames.index(chosen), which=which, chunk=chunk,
+    )  # fmt: skip

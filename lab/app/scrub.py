@@ -1,0 +1,88 @@
+"""The scrubbers that all views share: training step, pass over the layers, layer; they live in the page's address."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from lab import recorded
+from lab.app import live
+from lab.jobs import Job
+from lab.probe import Probe
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run the views look; ``loop`` and ``layer`` count from 0, and frame ``loop + 1`` is what pass ``loop``
+    runs on."""
+
+    probe: Probe
+    loop: int
+    layer: int
+    begins: bool
+
+    @property
+    def frame(self) -> int:
+        """The state of the made weights: 0 is where they begin, r is after r update steps."""
+        return 0 if self.begins else self.loop + 1
+
+
+def following() -> bool:
+    """Whether the views show the newest probe, whichever that is."""
+    return st.session_state.get("step", LATEST) == LATEST
+
+
+def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
+    """Draw the scrubbers and load what they point to; None when there is no probe yet.
+
+    ``begin`` offers the state before the first pass as well, where the weights are (base, generated).
+    """
+    steps = recorded.probes(job.folder)
+    if not steps:
+        return None
+    with st.container(key="scrubbers", border=True):
+        left, middle, right = st.columns([5, 3, 2], vertical_alignment="center")
+        options = [*map(str, steps), LATEST]
+        with left:
+            _keep("step", options)
+            step = st.select_slider(
+                "Training step", options, value=LATEST, key="step", bind="query-params",
+                help="Each mark is a look that was taken at the model; “latest” follows the training.",
+            )  # fmt: skip
+        probe = live.probe(job.folder, steps[-1] if step == LATEST else int(step))
+        if probe is None:
+            st.info("This look was removed to save space; choose another step.")
+            return None
+        passes = ["start"] * begin + [f"pass {number + 1}" for number in range(probe.loops)]
+        layers = [str(number) for number in range(probe.layers)]
+        with middle:
+            _keep("loop", passes)
+            loop = st.segmented_control(
+                "Loop", passes, default=passes[-1], key="loop", bind="query-params", required=True,
+                help="The layers are run through several times; each pass sees weights rewritten once more.",
+            )  # fmt: skip
+        with right:
+            _keep("layer", layers)
+            layer = st.segmented_control(
+                "Layer", layers, default=layers[0], key="layer", bind="query-params", required=True
+            )
+        words = "the newest look" if step == LATEST else "a look"
+        st.caption(
+            f"Run **{job.name}** · {words}, at step {probe.step:,} · {probe.tokens} tokens of “{_opening(probe)}”"
+        )
+    begins = loop == "start"
+    return Place(probe, 0 if begins else int(str(loop).removeprefix("pass ")) - 1, int(str(layer)), begins)
+
+
+def _keep(key: str, options: list[str]) -> None:
+    """Forget a choice that this run or page doesn't offer."""
+    if key in st.session_state and st.session_state[key] not in options:
+        del st.session_state[key]
+
+
+def _opening(probe: Probe, most: int = 60) -> str:
+    text = " ".join(probe.text.split())
+    for mark in "\\`*_[]<>$~":
+        text = text.replace(mark, "\\" + mark)
+    return text if len(text) <= most else text[:most].rstrip() + "…"

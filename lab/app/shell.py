@@ -1,0 +1,175 @@
+"""What surrounds every page: navigation, the run that is looked at, its state and its leak verdict."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import streamlit as st
+
+from lab import jobs, recorded
+from lab.app import words
+from lab.jobs import Job, Status
+from strawberry.errors import StrawberryError
+
+RUN = "run"  # the key of the run picker, and its name in the page's address
+
+
+def pages() -> dict[str, Any]:
+    """The pages by short name, in the order of the navigation."""
+    from lab.app import attention, experts, retention, train
+
+    return {
+        "train": st.Page(train.page, title="Train", icon=":material/play_circle:", url_path="train", default=True),
+        "retention": st.Page(retention.page, title="Retention", icon=":material/filter_frames:", url_path="retention"),
+        "experts": st.Page(experts.page, title="Experts", icon=":material/alt_route:", url_path="experts"),
+        "attention": st.Page(
+            attention.page, title="Attention and AFT", icon=":material/grid_on:", url_path="attention"
+        ),
+    }
+
+
+def main() -> None:
+    """Draw the chosen page and its surroundings."""
+    st.set_page_config(page_title="Strawberry Lab", page_icon="🍓", layout="wide")
+    st.html(STYLE)
+    every = pages()
+    st.session_state["pages"] = every
+    page = st.navigation(list(every.values()))
+    _begin(page)
+    sidebar()
+    guarded(page.run)()
+
+
+def guarded(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Whatever goes wrong while drawing becomes one sentence; the traceback goes to the server's log."""
+
+    @wraps(draw)
+    def safely(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return draw(*args, **kwargs)
+        except StrawberryError as error:
+            st.error(_sentence(error), icon=":material/error:")
+        except Exception as error:
+            logging.getLogger(__name__).exception("a page failed")
+            st.error(
+                f"This view failed ({type(error).__name__}); the terminal in which the dashboard runs has the details.",
+                icon=":material/error:",
+            )
+        return None
+
+    return safely
+
+
+def attempt(action: Callable[[], Any]) -> None:
+    """Do what a button asks for; a mistake is kept, and shown at the next draw by :func:`complain`."""
+    try:
+        action()
+    except StrawberryError as error:
+        st.session_state["complaint"] = _sentence(error)
+
+
+def complain() -> None:
+    """Show what the last button press could not do, once."""
+    if "complaint" in st.session_state:
+        st.error(st.session_state.pop("complaint"), icon=":material/error:")
+
+
+def chosen() -> Job | None:
+    """The run that the pages look at, if one is chosen and still there."""
+    name = st.session_state.get(RUN)
+    return jobs.find(jobs.runs_folder(), name) if name else None
+
+
+def choose(name: str | None) -> None:
+    """Look at another run from the next draw on; call it from a button's callback only."""
+    st.session_state[RUN] = name
+
+
+def theme() -> str:
+    """ "light" or "dark", as the browser shows the page now."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def link(name: str, label: str, icon: str | None = None) -> None:
+    """A link to another page; the run stays chosen."""
+    if page := st.session_state.get("pages", {}).get(name):
+        st.page_link(page, label=label, icon=icon)
+
+
+def sidebar() -> None:
+    """The run picker with the state of the run that is chosen."""
+    folder = jobs.runs_folder()
+    runs = jobs.every(folder)
+    names = [job.name for job in runs]
+    if st.session_state.get(RUN) not in names and RUN in st.session_state:
+        st.session_state[RUN] = None
+    with st.sidebar:
+        st.html("<div class='brand'>🍓 Strawberry Lab</div>")
+        st.selectbox(
+            "Run",
+            names,
+            index=None,
+            key=RUN,
+            bind="query-params",
+            placeholder="Choose a run" if names else "No run yet",
+            help=f"Runs live in {folder}. The page's address names the run, so a link finds it again.",
+        )
+        missing = st.session_state.get("missing")
+        if missing and st.session_state.get(RUN) is None:
+            st.warning(f"There is no run called “{missing}” here.")
+        job = chosen()
+        if job is not None:
+            badges(job, job.status())
+            st.button("New run", icon=":material/add:", on_click=_new_run, width="stretch")
+
+
+def badges(job: Job, status: Status) -> None:
+    """The state of a run and whether its model reads the future, side by side."""
+    with st.container(horizontal=True, gap="small"):
+        colour, icon = words.BADGES.get(status.state, ("gray", ":material/help:"))
+        st.badge(status.state, color=colour, icon=icon, help=status.sentence or None)  # type: ignore[arg-type]
+        verdict = recorded.verdict(job.folder)
+        if verdict is None:
+            return
+        causal, sentence = verdict
+        if causal:
+            st.badge("causal", color="green", icon=":material/verified_user:", help=sentence)
+        else:
+            st.badge("LEAKS", color="red", icon=":material/visibility:", help=sentence)
+
+
+def _new_run() -> None:
+    choose(None)
+    st.session_state["missing"] = None
+    if page := st.session_state.get("pages", {}).get("train"):
+        st.session_state["go"] = page
+
+
+def _begin(page: Any) -> None:
+    """On the first draw: remember a link to a run that is not there, or open on the run that is training."""
+    if (go := st.session_state.pop("go", None)) is not None and go != page:
+        st.switch_page(go)
+    if "begun" in st.session_state:
+        return
+    st.session_state["begun"] = True
+    asked = st.query_params.get(RUN)
+    if asked:
+        st.session_state["missing"] = None if jobs.find(jobs.runs_folder(), asked) else asked
+        return
+    live = [job for job in jobs.every(jobs.runs_folder()) if job.status().live]
+    if live:
+        st.switch_page(page, query_params={**st.query_params.to_dict(), RUN: live[0].name})
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+# Streamlit has no setting for these.
+STYLE = """<style>
+.brand {font-size: 1.25rem; font-weight: 650; letter-spacing: -0.01em}
+[data-testid="stMainBlockContainer"] {padding-top: 3.2rem; padding-bottom: 4rem; max-width: 1500px}
+[data-testid="stSidebarHeader"] {height: 2.5rem}
+</style>"""

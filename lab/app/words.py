@@ -1,0 +1,46 @@
+"""Numbers, times and states in a person's words."""
+
+from lab.jobs import Status
+
+# Colour and icon of each state's badge.
+BADGES = {
+    "starting": ("blue", ":material/hourglass_top:"),
+    "preparing data": ("blue", ":material/hourglass_top:"),
+    "training": ("green", ":material/play_arrow:"),
+    "paused": ("orange", ":material/pause:"),
+    "finished": ("gray", ":material/check:"),
+    "stopped": ("gray", ":material/stop:"),
+    "failed": ("red", ":material/error:"),
+}
+
+
+def count(value: float) -> str:
+    """Three digits and a unit: 1.23M, 45.6k, 789."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def size(value: float) -> str:
+    """Bytes: 1.2 GB, 340 MB."""
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{max(value / 1e6, 1):.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time that need not be exact: 40 s, 3 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def progress(status: Status) -> str:
+    """Where a run is: step, speed, time left."""
+    parts = [f"step {status.step:,} of {status.steps:,}" if status.steps else f"step {status.step:,}"]
+    if status.state == "training":
+        if status.tokens_per_s:
+            parts.append(f"{count(status.tokens_per_s)} tokens/s")
+        if status.eta is not None:
+            parts.append(f"about {duration(status.eta)} left")
+    return " · ".join(parts)

@@ -1,0 +1,91 @@
+"""What a run folder tells by itself, without the process that made it: how it ended, what it saved, what was probed."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from lab import notes
+from strawberry.config import Config
+from strawberry.errors import StrawberryError
+
+# A run that wrote an event this recently is taken to be at work still.
+FRESH = 30.0
+
+
+def ending(folder: Path) -> tuple[str, str, int, int]:
+    """State, sentence, step and number of steps of a run that no worker of the dashboard keeps."""
+    events = folder / "events.jsonl"
+    last = tail(events)
+    step = next((event["step"] for event in reversed(last) if "step" in event), 0)
+    steps = next((event["steps"] for event in reversed(last) if "steps" in event), step)
+    if last and last[-1].get("event") == "finished":
+        reason = str(last[-1].get("reason") or "finished")
+        done = reason in ("done", "finished")
+        return ("finished", "", step, steps) if done else ("stopped", reason, step, steps)
+    try:
+        age = time.time() - events.stat().st_mtime
+    except OSError:
+        return "stopped", "Nothing has been recorded in this run yet.", 0, 0
+    if age < FRESH:
+        return "training", "It was started outside of the dashboard, so it can only be watched from here.", step, steps
+    return "stopped", f"Its record ends at step {step} without a word that it finished.", step, steps
+
+
+def tail(path: Path, size: int = 65536) -> list[dict[str, Any]]:
+    """The events in the last ``size`` bytes of an event file, oldest first."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(0, end - size))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            found.append(event)
+    return found
+
+
+def checkpoints(folder: Path) -> list[int]:
+    """The steps at which a checkpoint was completed, in order."""
+    return _numbered(folder / "checkpoints", r"step-(\d+)", "manifest.json")
+
+
+def probes(folder: Path) -> list[int]:
+    """The steps at which the model was probed, in order."""
+    return _numbered(folder / "probes", r"step-(\d+)\.npz")
+
+
+def verdict(folder: Path) -> tuple[bool, str] | None:
+    """Whether the run's model is causal, and a sentence: measured if ``leaks.json`` is there, else as it declares."""
+    measured = notes.read(folder / "leaks.json")
+    if "causal" in measured:
+        return bool(measured["causal"]), str(measured.get("sentence", ""))
+    described = notes.read(folder / "config.json") or notes.read(folder / "job.json").get("config")
+    if not described:
+        return None
+    try:
+        causal = Config.from_dict(described).causal
+    except StrawberryError:
+        return None
+    return causal, "By construction; it is measured when the training has begun."
+
+
+def probe_path(folder: Path, step: int) -> Path:
+    """The file of the probe taken at a step."""
+    return folder / "probes" / f"step-{step}.npz"
+
+
+def _numbered(folder: Path, pattern: str, holding: str = "") -> list[int]:
+    try:
+        names = [path for path in folder.iterdir() if not holding or (path / holding).exists()]
+    except OSError:
+        return []
+    return sorted(int(match[1]) for path in names if (match := re.fullmatch(pattern, path.name)))

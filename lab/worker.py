@@ -1,0 +1,210 @@
+"""The subprocess that trains one run: it obeys the control file, says how it fares, and looks at the model.
+
+Started by `lab.jobs` as ``python -m lab.worker RUN_FOLDER``; needs nothing from the process that started it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from lab import jobs, notes, process
+from lab.pace import Pace, thin
+from lab.recorded import probe_path
+
+BEAT = 0.5  # seconds between heartbeats
+GLANCE = 0.1  # seconds between looks at the control file while paused
+LOW_MEMORY = 2e8  # bytes; below this the worker saves and stops before the machine fails
+
+
+class Worker:
+    """Trains the run in ``folder`` as its ``job.json`` asks, until it is done, stopped, or fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked = notes.read(folder / "job.json")
+        self.steps = int(self.asked.get("steps", 0))
+        self.pace = Pace()
+        self.trainer: Any = None
+        self.signalled = False
+        self.why = "Stopped"
+        self._step = 0
+        self._speed: float | None = None
+        self._seconds_per_step: float | None = None
+        self._stepped_at: float | None = None
+        self._beaten = 0.0
+        self._presses = self._control().get("presses", 0)
+
+    def run(self) -> int:
+        """Train; the exit code is 0 when the run finished or was stopped, 1 when it failed."""
+        try:
+            self._say("starting", "Loading torch.")
+            from strawberry.errors import StrawberryError
+        except Exception as error:
+            return self._fail(error, "")
+        try:
+            return self._train()
+        except StrawberryError as error:
+            return self._fail(error, str(error))
+        except MemoryError as error:
+            return self._fail(error, "There was not enough memory; choose a smaller preset, width, batch or sequence.")
+        except Exception as error:
+            return self._fail(error, "")
+
+    def _train(self) -> int:
+        from strawberry.config import Config
+        from strawberry.data import Text
+        from strawberry.runs import CONFIG, PASTED
+        from strawberry.train import Trainer
+
+        asked = self.asked
+        config = Config.from_dict(asked["config"])
+        self._say("preparing data", "Reading the text and making tokens; the first time takes a few seconds longer.")
+        data = asked["data"]
+        if data == PASTED:
+            data = Text((self.folder / PASTED).read_text(encoding="utf-8"))
+        # A worker that ended before the run was described left nothing to resume.
+        resume = bool(asked.get("resume")) and (self.folder / CONFIG).is_file()
+        plan = {"steps": self.steps} if resume else rhythm(self.steps, asked["data"])
+        self.trainer = Trainer(config, data, self.folder, resume=resume, **plan)
+        self._step = self.trainer.step
+        self._say("training", "The first step is under way.")
+        for event in self.trainer:
+            if event.event == "started":
+                self._look()
+            elif event.event == "step":
+                self._note(event)
+                if self._obey() == "stop":
+                    self._say("training", "Saving a checkpoint.")
+                    self.trainer.stop(self.why)
+                    self._say("stopped", f"{self.why} at step {self._step}; resume goes on from here.")
+                    return 0
+                if self.pace.due(time.monotonic()):
+                    self._look()
+            elif event.event == "finished":
+                self._look()
+                done = event.reason == "done"
+                self._say("finished" if done else "failed", "" if done else event.reason)
+                return 0 if done else 1
+            self._beat("training")
+        return self._fail(RuntimeError("no end was told"), "Training ended without saying why; the log may tell.")
+
+    def _note(self, event: Any) -> None:
+        now = time.monotonic()
+        if self._stepped_at is not None:
+            took = now - self._stepped_at
+            before = self._seconds_per_step
+            self._seconds_per_step = took if before is None else 0.9 * before + 0.1 * took
+        self._stepped_at, self._step, self._speed = now, event.step, event.tokens_per_s
+
+    def _obey(self) -> str:
+        """Follow the control file; returns "stop" or "run", after however long a pause."""
+        held = False
+        while True:
+            control = self._control()
+            want = "stop" if self.signalled else control.get("want", "run")
+            if want in ("run", "stop"):
+                self._presses = control.get("presses", 0)
+                return want
+            if control.get("presses", 0) > self._presses:
+                self._presses += 1
+                if held:
+                    self._say("training", "One step is under way.")
+                return "run"
+            if not held:
+                held = True
+                self._save()
+                self._look()
+                self._say("paused", f"Paused after step {self._step}; a checkpoint is saved.")
+                self._stepped_at = None
+            self._beat("paused")
+            time.sleep(GLANCE)
+
+    def _look(self) -> None:
+        """Probe the model into ``probes/step-N.npz``; a probe that fails is told in the log and stops nothing."""
+        import lab
+
+        path = probe_path(self.folder, self._step)
+        if path.exists():
+            return
+        began = time.monotonic()
+        try:
+            path.parent.mkdir(exist_ok=True)
+            trainer, text = self.trainer, self.asked.get("text") or jobs.PROBE_TEXT
+            lab.probe(trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name).save(path)
+            thin(self.folder)
+        except Exception:
+            traceback.print_exc()
+        now = time.monotonic()
+        self.pace.spent(now - began, now)
+
+    def _save(self) -> None:
+        self._say("training", "Saving a checkpoint.")
+        self.trainer.save()
+
+    def _beat(self, state: str) -> None:
+        if time.monotonic() - self._beaten >= BEAT:
+            sentence = f"Paused after step {self._step}; a checkpoint is saved." if state == "paused" else ""
+            self._say(state, sentence)
+            if process.free_memory() < LOW_MEMORY:
+                self.signalled = True
+                self.why = "Stopped because this machine is running out of memory"
+
+    def _say(self, state: str, sentence: str) -> None:
+        self._beaten = time.monotonic()
+        left = self.steps - self._step
+        eta = self._seconds_per_step * left if self._seconds_per_step and state == "training" else None
+        told = {"state": state, "sentence": sentence, "step": self._step, "steps": self.steps}
+        measured = {"tokens_per_s": self._speed, "eta": eta, "updated": time.time(), "pid": os.getpid()}
+        notes.write(self.folder / "status.json", told | measured)
+
+    def _fail(self, error: BaseException, sentence: str) -> int:
+        traceback.print_exception(error)
+        words = sentence or f"An unexpected error ended the training ({type(error).__name__}: {error}); see its log."
+        self._say("failed", words)
+        return 1
+
+    def _control(self) -> dict[str, Any]:
+        return notes.read(self.folder / "control.json")
+
+
+def rhythm(steps: int, data: str) -> dict[str, Any]:
+    """How often a run of the dashboard evaluates, writes a sample and saves: often enough to watch."""
+    prompts = {"sotu": "The state of", "python": "def "}
+    return {
+        "steps": steps,
+        "eval_every": max(25, steps // 20),
+        "sample_every": max(50, steps // 10),
+        "sample_prompt": prompts.get(data),
+        "checkpoint_every": max(50, steps // 10),
+    }
+
+
+def main() -> int:
+    """Train the run folder named on the command line."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m lab.worker RUN_FOLDER")
+    worker = Worker(Path(sys.argv[1]))
+
+    def leave(*_: Any) -> None:
+        worker.signalled = True
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    _offer_to_the_oom_killer()
+    return worker.run()
+
+
+def _offer_to_the_oom_killer() -> None:
+    """When memory runs out, the system ends this process rather than the dashboard."""
+    # Other systems have no such file.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
