@@ -9,7 +9,7 @@ from strawberry.config import Config
 from strawberry.experts.balance import Ledger
 from strawberry.experts.router import Router
 from strawberry.mixers.base import TokenMixer
-from strawberry.mixers.softmax import KVCache, attend, attention_map
+from strawberry.mixers.softmax import KVCache, attend, attention_map, keys_read
 from strawberry.norm import norm
 
 
@@ -42,9 +42,9 @@ class Abundance(TokenMixer):
         return 2 * kept * (self.n_heads // len(self.windows)) * self.d_head
 
     def multiply_adds(self, seq_len: int) -> int:
-        # Windows are masks over the whole score matrix, so they save memory in the cache and no arithmetic here.
         width = self.n_heads * self.d_head
-        return 2 * seq_len * width + width * len(self.windows)
+        read = sum(keys_read(seq_len, window) for window in self.windows)
+        return 2 * read * width // len(self.windows) + width * len(self.windows)
 
     def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         groups = zip(*(x.chunk(len(self.windows), dim=2) for x in (q, k)), self.windows, strict=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from strawberry.config import Config
 from strawberry.experts.balance import Ledger
@@ -29,15 +29,46 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int, cache: KVCache | None) 
     """
     if cache is not None:
         k, v = torch.cat([cache.keys, k], dim=1), torch.cat([cache.values, v], dim=1)
-    # A mask that starts at the top left is right only without a cache, so build the lower-right one elsewhere.
+    kept = k.shape[1] if not window else min(k.shape[1], window - 1)
+    after = KVCache(k[:, k.shape[1] - kept :], v[:, v.shape[1] - kept :])
+    k, v = k.to(q.dtype), v.to(q.dtype)
+    if window and keys_read(q.shape[1], window) < q.shape[1]:
+        return _attend_by_blocks(q, k, v, window), after
+    # A causal mask starts at the top left, which is right only without a cache; elsewhere build the lower-right one.
     plain = cache is None and (not window or window >= q.shape[1])
     mask = None if plain else visible(q.shape[1], k.shape[1], window, q.device)
-    y = scaled_dot_product_attention(
-        q.transpose(1, 2), k.to(q.dtype).transpose(1, 2), v.to(q.dtype).transpose(1, 2), mask, is_causal=plain
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return scaled_dot_product_attention(q, k, v, mask, is_causal=plain).transpose(1, 2), after
+
+
+BLOCK = 64
+
+
+def keys_read(seq_len: int, window: int) -> int:
+    """Keys that each query is multiplied with in a forward pass over ``seq_len`` tokens; window 0 reads them all."""
+    by_blocks = BLOCK + window - 1
+    # Below a quarter the copies of keys cost more than the arithmetic that they save.
+    return by_blocks if window and 4 * by_blocks <= seq_len else seq_len
+
+
+def _attend_by_blocks(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    """A sliding window in time linear in the sequence: each block of queries meets only the keys it may read."""
+    seq, back = q.shape[1], window - 1
+    blocks = -(-seq // BLOCK)
+    missing = blocks * BLOCK - seq
+    # Keys before the first query: those of the cache, then padding that no query may read.
+    early = k.shape[1] - seq
+    q = pad(q, (0, 0, 0, 0, 0, missing)).unflatten(1, (blocks, BLOCK)).flatten(0, 1).transpose(1, 2)
+    k, v = (
+        pad(x, (0, 0, 0, 0, back - early, missing)).unfold(1, BLOCK + back, BLOCK).flatten(0, 1).transpose(2, 3)
+        for x in (k, v)
     )
-    kept = k.shape[1] if not window else min(k.shape[1], window - 1)
-    start = k.shape[1] - kept
-    return y.transpose(1, 2), KVCache(k[:, start:], v[:, start:])
+    query, key = torch.arange(BLOCK, device=q.device)[:, None], torch.arange(BLOCK + back, device=q.device)
+    band = (key >= query) & (key <= query + back)
+    starts = torch.arange(blocks, device=q.device)[:, None, None] * BLOCK
+    mask = (band & (starts + key >= back - early)).repeat(q.shape[0] // blocks, 1, 1)[:, None]
+    y = scaled_dot_product_attention(q, k, v, mask).transpose(1, 2)
+    return y.unflatten(0, (-1, blocks)).flatten(1, 2)[:, :seq]
 
 
 def visible(queries: int, keys: int, window: int, device: torch.device | None = None) -> Tensor:
