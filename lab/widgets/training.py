@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from ipywidgets import HTML, Button, Dropdown, HBox, Layout, ToggleButtons, VBox
 
-from lab.figures.filmstrip import filmstrip
-from lab.figures.loss import loss_curve
+from lab.figures import filmstrip, loss_curve
 from lab.figures.theme import colours
 from lab.pace import Pace
 from lab.probe import Probe, probe
