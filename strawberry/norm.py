@@ -30,10 +30,6 @@ class _Norm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         unit, inverse_rms = ctx.saved_tensors
-        return through_norm(grad, unit, inverse_rms)
-
-
-def through_norm(grad: Tensor, unit: Tensor, inverse_rms: Tensor, out: Tensor | None = None) -> Tensor:
-    """The gradient of x from that of ``unit = norm(x)``: the part along each unit row is taken out, the rest scaled."""
-    along = (grad * unit).mean(dim=-1, keepdim=True)
-    return torch.addcmul(grad, unit, along, value=-1, out=out).mul_(inverse_rms)
+        # The part along each unit row is taken out, the rest is scaled.
+        along = (grad * unit).mean(dim=-1, keepdim=True)
+        return torch.addcmul(grad, unit, along, value=-1).mul_(inverse_rms)

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from psutil import virtual_memory
+
 from strawberry import resume as resuming
 from strawberry.config import Config
-from strawberry.data import Dataset, Text, load
+from strawberry.cost import estimate
+from strawberry.data import Dataset, Text, Tokenizer, load
 from strawberry.environment import differences, environment
 from strawberry.errors import ConfigError, RunError
 from strawberry.eventlog import EventLog
@@ -70,6 +74,7 @@ def open_training(
     resume: bool,
     init_from: "str | Path | Run | None",
     given: dict[str, Any],
+    tokenizer: Tokenizer | None = None,
 ) -> Opened:
     """Make ready what :class:`strawberry.train.Trainer` was asked for, with the plan's values in ``given``.
 
@@ -86,7 +91,7 @@ def open_training(
         return _resumed(previous, config, data, given)
     if path is not None:
         check_free(path)
-    opened = _new(config, data, init_from, Plan.merged({}, **given))
+    opened = _new(config, data, init_from, Plan.merged({}, **given), tokenizer)
     if path is not None:
         opened.folder = Folder(path)
         try:
@@ -97,14 +102,21 @@ def open_training(
     return opened
 
 
-def _new(config: Config | None, data: Data | None, init_from: "str | Path | Run | None", plan: Plan) -> Opened:
+def _new(
+    config: Config | None,
+    data: Data | None,
+    init_from: "str | Path | Run | None",
+    plan: Plan,
+    tokenizer: Tokenizer | None,
+) -> Opened:
     source = init_from if isinstance(init_from, Run | None) else open_run(init_from)
     if config is None:
         if source is None:
             raise ConfigError("a new run needs a configuration; give one such as strawberry.preset('strawberry-nano')")
         config = source.config
+    _check_memory(config)
     weights = None if source is None else tensors_of(source.model())
-    dataset = load("sotu" if data is None else data, config, None if source is None else source.tokenizer)
+    dataset = load("sotu" if data is None else data, config, tokenizer if source is None else source.tokenizer)
     learner = _learner(config, dataset, plan)
     if source is not None and weights is not None:
         load_tensors(learner.model, weights, f"run {source.name}")
@@ -164,6 +176,22 @@ def _learner(config: Config, dataset: Dataset, plan: Plan) -> Learner:
     # What cannot be encoded should not wait for the first sample.
     dataset.tokenizer.encode(plan.sample_prompt)
     return Learner(build(config).to(resolve_device(config)), config)
+
+
+def _check_memory(config: Config) -> None:
+    """Refuse what cannot possibly fit, before the system kills the process for it."""
+    device = resolve_device(config)
+    here = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else virtual_memory().total
+    try:
+        needed = estimate(config).memory_bytes
+    except (RuntimeError, OverflowError):  # not even its size can be computed
+        needed = 1 << 62
+    # The estimate holds to within a factor of two.
+    if needed > 2 * here:
+        raise ConfigError(
+            f"training this configuration needs about {needed / 2**30:,.0f} GB of memory and there are "
+            f"{here / 2**30:,.0f}; lower d_model, vocab_size, batch_size or seq_len"
+        )
 
 
 def _describe(opened: Opened, folder: Folder, data: Data) -> None:

@@ -40,13 +40,13 @@ _SIZES: dict[str, dict[str, Any]] = {
         "mixer": "aft,abundance", "windows": (4, 16, 32, 0), "d_ff": 32, "batch_size": 8,
     },
     "nano": {
-        "vocab_size": 1024, "seq_len": 256, "d_model": 128, "d_qkv": 128, "n_heads": 4, "n_layers": 3, "chunk": 64,
+        "vocab_size": 1024, "seq_len": 256, "d_model": 128, "d_qkv": 128, "n_heads": 4, "n_layers": 3, "chunk": 96,
         "mixer": "aft,aft,abundance", "windows": (8, 32, 128, 0), "d_ff": 128, "batch_size": 16,
     },
     "small": {
         "vocab_size": 8192, "seq_len": 1024, "d_model": 768, "d_qkv": 768, "n_heads": 12, "n_layers": 8, "chunk": 256,
         "mixer": "aft,aft,aft,abundance", "windows": (8, 32, 128, 0), "n_experts": 8, "d_ff": 384,
-        "batch_size": 16, "grad_accum": 4, "learning_rate": 0.005, "warmup_steps": 300,
+        "batch_size": 8, "grad_accum": 8, "learning_rate": 0.005, "warmup_steps": 300,
     },
 }  # fmt: skip
 

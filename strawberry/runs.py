@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
-
 from strawberry import checkpoint
 from strawberry.config import Config
 from strawberry.data import CORPORA, Text, Tokenizer
@@ -16,7 +14,7 @@ from strawberry.data.cache import write_atomically
 from strawberry.errors import CheckpointError, RunError, StrawberryError
 from strawberry.eventlog import read_events
 from strawberry.events import Event
-from strawberry.model import build
+from strawberry.model import Strawberry, build
 from strawberry.weights import load_tensors
 
 CONFIG, PLAN, ENVIRONMENT, EVENTS = "config.json", "plan.json", "environment.json", "events.jsonl"
@@ -73,7 +71,7 @@ class Run:
         """The newest step whose checksums hold (None if none), and a sentence for each newer one that was skipped."""
         return checkpoint.newest_sound(self.path / CHECKPOINTS)
 
-    def model(self, step: int | None = None) -> nn.Module:
+    def model(self, step: int | None = None) -> Strawberry:
         """The model as it was at ``step`` (the newest sound checkpoint if None), on the CPU, in evaluation mode.
 
         Raises :class:`CheckpointError` when that checkpoint is missing or damaged.

@@ -9,7 +9,7 @@ from typing import Any, Self
 from strawberry import checkpoint
 from strawberry import resume as resuming
 from strawberry.config import Config
-from strawberry.data import Text
+from strawberry.data import Text, Tokenizer
 from strawberry.errors import CheckpointError, RunError
 from strawberry.evaluate import evaluate
 from strawberry.events import Evaluated, Event, Finished, Sampled, Saved, Started, Step, Warned
@@ -37,6 +37,7 @@ class Trainer:
         and checkpoint also come after the last step.
     init_from: a run (or its path) whose weights and tokenizer to begin with, the optimiser being new.
     decay_steps: the step at which the learning rate has reached ``min_lr``, by default the last.
+    tokenizer: the tokenizer of a new run, instead of one learned from its data.
 
     Raises :class:`~strawberry.errors.StrawberryError` for whatever cannot work, before anything is written.
     """
@@ -58,6 +59,7 @@ class Trainer:
         keep: int | None = None,
         init_from: "str | Path | Run | None" = None,
         decay_steps: int | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         given = {
             "steps": steps, "eval_every": eval_every, "eval_batches": eval_batches, "sample_every": sample_every,
@@ -65,7 +67,7 @@ class Trainer:
             "keep": keep, "decay_steps": decay_steps,
         }  # fmt: skip
         self.path = None if run is None else Path(run)
-        opened = open_training(config, data, self.path, resume, init_from, given)
+        opened = open_training(config, data, self.path, resume, init_from, given, tokenizer)
         self.config, self.plan, self.dataset = opened.config, opened.plan, opened.dataset
         self.learner, self.progress = opened.learner, opened.progress
         self.model, self.tokenizer = self.learner.model, self.dataset.tokenizer

@@ -44,12 +44,14 @@ class Sets:
     def apply(self, x: Tensor, span: Span) -> Tensor:
         """x (batch, seq, columns) -> (batch, seq, rows), every token by its own chunk's matrix."""
         parts = []
+        # Split, not sliced: the gradient of a slice is as long as the whole.
+        first, rest = x.split([span.head, span.length - span.head], dim=1)
         if self.head is not None:
             shared = self.head[0] if self.head.shape[0] == 1 else self.head
-            parts.append(x[:, : span.head] @ shared.mT)
+            parts.append(first @ shared.mT)
         if self.body is not None:
-            tokens = span.length - span.head
-            padded = pad(x[:, span.head :], (0, 0, 0, span.chunks * span.chunk - tokens))
+            tokens = rest.shape[1]
+            padded = pad(rest, (0, 0, 0, span.chunks * span.chunk - tokens))
             chunked = padded.view(x.shape[0], span.chunks, span.chunk, x.shape[2])
             parts.append((chunked @ self.body.mT).flatten(1, 2)[:, :tokens])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

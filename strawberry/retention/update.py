@@ -1,7 +1,6 @@
 """The update rule: how the current and the transformed weights remake each other, once per pass."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from strawberry.norm import EPS, norm, through_norm
+from strawberry.norm import EPS, norm
 
 silu_backward = torch.ops.aten.silu_backward
 
@@ -41,77 +40,83 @@ def update(w_transformed: Tensor, w_current: Tensor) -> Tensor:
 
 
 class _Update(torch.autograd.Function):
-    """The rule on (sets or 1, rows, columns), keeping nothing but its inputs for the backward pass."""
+    """The rule on (sets or 1, rows, columns), keeping only its inputs and their rows' sizes for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, w_transformed: Tensor, w_current: Tensor) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(w_transformed, w_current)
-        transformed, current = _Normed.of(w_transformed), _Normed.of(w_current)
-        gate = silu(w_current) if w_current.shape[0] == 1 else None
         many = w_transformed if w_transformed.shape[0] > 1 else w_current
         after = torch.empty_like(many)
+        inverse_t, inverse_c = _inverse_rms(w_transformed), _inverse_rms(w_current)
+        unit_t = w_transformed * inverse_t if w_transformed.shape[0] == 1 else None
+        base, gate = (w_current * inverse_c, silu(w_current)) if w_current.shape[0] == 1 else (None, None)
         for block in _blocks(many):
-            open_gate = silu(w_current[block]) if gate is None else gate
-            torch.addcmul(current.part(block).unit, transformed.part(block).unit, open_gate, out=after[block])
+            unit = w_transformed[block] * inverse_t[block] if unit_t is None else unit_t
+            if base is None or gate is None:
+                current = w_current[block]
+                torch.addcmul(current * inverse_c[block], unit, silu(current), out=after[block])
+            else:
+                torch.addcmul(base, unit, gate, out=after[block])
+        ctx.save_for_backward(w_transformed, w_current, inverse_t, inverse_c)
         return after
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        w_transformed, w_current = ctx.saved_tensors
-        transformed, current = _Normed.of(w_transformed), _Normed.of(w_current)
-        gate = silu(w_current) if w_current.shape[0] == 1 else None
-        # The gradients of shared weights are summed over the sets before they pass through the norm.
-        grad_t, grad_c = torch.zeros_like(w_transformed), torch.zeros_like(w_current)
-        gate_sum = torch.zeros_like(w_current[:1])
+        w_transformed, w_current, inverse_t, inverse_c = ctx.saved_tensors
+        # The gradients of shared weights are summed over the sets before they pass through norm and silu.
+        shared_t, shared_c = w_transformed.shape[0] == 1, w_current.shape[0] == 1
+        grad_t, grad_c, gate_sum = (torch.zeros_like(w) for w in (w_transformed, w_current, w_current[:1]))
+        unit_t = w_transformed * inverse_t if shared_t else None
+        gate = silu(w_current) if shared_c else None
         for block in _blocks(grad):
-            g, t, c = grad[block], transformed.part(block), current.part(block)
-            through_gate = g * (silu(c.w) if gate is None else gate)
-            if transformed.shared:
-                grad_t += through_gate.sum(dim=0)
+            g, t, c = grad[block], _part(w_transformed, block), _part(w_current, block)
+            size_t, size_c = _part(inverse_t, block), _part(inverse_c, block)
+            open_gate = silu(c) if gate is None else gate
+            if shared_t:
+                _add_products(grad_t, g, open_gate)
             else:
-                t.backward(through_gate, out=grad_t[block])
-            if current.shared:
+                _through_norm(g * open_gate, t, size_t, out=grad_t[block])
+            if shared_c:
                 grad_c += g.sum(dim=0)
-                gate_sum += (g * t.unit).sum(dim=0)
+                _add_products(gate_sum, g * t, size_t)
             else:
-                c.backward(g, out=grad_c[block])
-                grad_c[block] += silu_backward(g * t.unit, c.w)
-        if transformed.shared:
-            transformed.backward(grad_t.clone(), out=grad_t)
-        if current.shared:
-            current.backward(grad_c.clone(), out=grad_c)
+                _through_norm(g, c, size_c, out=grad_c[block])
+                grad_c[block] += silu_backward(g * (t * size_t if unit_t is None else unit_t), c)
+        if shared_t:
+            _through_norm(grad_t.clone(), w_transformed, inverse_t, out=grad_t)
+        if shared_c:
+            _through_norm(grad_c.clone(), w_current, inverse_c, out=grad_c)
             grad_c += silu_backward(gate_sum, w_current)
         return grad_t, grad_c
-
-
-@dataclass(frozen=True)
-class _Normed:
-    """Weights with their norm; that of shared weights is formed once, that of others block by block."""
-
-    w: Tensor
-    unit: Tensor
-    inverse_rms: Tensor
-    shared: bool
-
-    @classmethod
-    def of(cls, w: Tensor) -> "_Normed":
-        return cls._formed(w, True) if w.shape[0] == 1 else cls(w, w, w, False)
-
-    def part(self, block: slice) -> "_Normed":
-        return self if self.shared else self._formed(self.w[block], False)
-
-    @classmethod
-    def _formed(cls, w: Tensor, shared: bool) -> "_Normed":
-        # Not vector_norm, which is thirty times slower over an axis that is not the last in memory.
-        inverse_rms = (w.square().mean(dim=-1, keepdim=True) + EPS).rsqrt()
-        return cls(w, w * inverse_rms, inverse_rms, shared)
-
-    def backward(self, grad: Tensor, out: Tensor) -> None:
-        through_norm(grad, self.unit, self.inverse_rms, out=out)
 
 
 def _blocks(many: Tensor) -> Iterator[slice]:
     size = many.shape[0] if many.is_cuda else max(1, CACHED_NUMBERS // many[0].numel())
     for start in range(0, many.shape[0], size):
         yield slice(start, start + size)
+
+
+def _part(w: Tensor, block: slice) -> Tensor:
+    return w if w.shape[0] == 1 else w[block]
+
+
+def _inverse_rms(w: Tensor) -> Tensor:
+    # Not vector_norm, which is thirty times slower over an axis that is not the last in memory.
+    means = [w[block].square().mean(dim=-1, keepdim=True) for block in _blocks(w)]
+    return (torch.cat(means) + EPS).rsqrt()
+
+
+def _through_norm(grad: Tensor, w: Tensor, inverse_rms: Tensor, out: Tensor) -> None:
+    """The gradient of w from that of ``w · inverse_rms``: less its part along each row, and scaled."""
+    along = (grad * w).mean(dim=-1, keepdim=True) * inverse_rms.square()
+    torch.addcmul(grad, w, along, value=-1, out=out).mul_(inverse_rms)
+
+
+def _add_products(total: Tensor, x: Tensor, factor: Tensor) -> None:
+    """Add Σ_sets x · factor to ``total`` (1, rows, columns)."""
+    if total.is_cuda:
+        total += (x * factor).sum(dim=0)
+        return
+    # Set by set the sum stays in the cache and no product is stored.
+    for index in range(x.shape[0]):
+        total[0].addcmul_(x[index], factor[index if factor.shape[0] > 1 else 0])
