@@ -59,10 +59,14 @@ def weight_change(
     cosines = [probe.measure(name, layer, p, which=which) for name in list(PANELS)[2:] for p in probe.projections]
     # From 0, or as far below as the lines go.
     lowest = min(0.0, 1.1 * float(np.nanmin(cosines)))
-    figure.update_xaxes(tickvals=list(range(probe.frames)), ticktext=names)
+    short = [name.removeprefix("pass ") for name in names]
+    figure.update_xaxes(tickvals=list(range(probe.frames)), ticktext=short, tickangle=0)
+    figure.update_xaxes(title_text="pass", row=2)
+    sizes = np.stack([probe.measure("rms", layer, p, which=which)[:, chunk] for p in probe.projections])
+    grows = bool(sizes.max() > 30 * max(sizes.min(), 1e-12))
     figure.update_yaxes(nticks=5)
     for col in (1, 2):
-        figure.update_yaxes(rangemode="tozero", row=1, col=col)
+        figure.update_yaxes(rangemode="tozero", type="log" if grows else "linear", row=1, col=col)
         figure.update_yaxes(range=[lowest, 1.08], row=2, col=col)
     return finish(
         figure,

@@ -15,6 +15,14 @@ def frame_names(frames: int) -> list[tuple[str, str]]:
     return [("base", "generated"), *((f"pass {r}", f"pass {r}") for r in range(1, frames))]
 
 
+def panel_title(symbol: str, name: str, size: float, frames: int) -> str:
+    """ "wC · pass 1, RMS 1.2", or on two short lines where there are many panels."""
+    shown = f"{size:.0f}" if 10 <= size < 1000 else f"{size:.2g}".replace("e+0", "e").replace("e+", "e")
+    if frames <= 4:
+        return f"{symbol} · {name}, RMS {shown}"
+    return f"{symbol} {name.removeprefix('pass ')}<br>{shown}"
+
+
 def filmstrip(
     probe: Probe,
     *,
@@ -91,7 +99,7 @@ def _draw(
     frames = len(sides[0])
     names = frame_names(frames)
     titles = [
-        f"{symbol} · {names[r][side]} · RMS {sizes[side][r]:.2g}"
+        panel_title(symbol, names[r][side], sizes[side][r], frames)
         for side, symbol in enumerate(("wC", "wT"))
         for r in range(frames)
     ]
@@ -108,8 +116,9 @@ def _draw(
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=min(0.02, 0.2 / frames),
-        vertical_spacing=0.09,
+        vertical_spacing=0.09 if frames <= 4 else 0.13,
     )
+    figure.update_annotations(font={"size": 13 if frames <= 4 else 11})
     for name in titles:
         figure.update_annotations({"font.color": c.wc if name.startswith("wC") else c.wt}, selector={"text": name})
     for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):

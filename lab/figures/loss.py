@@ -13,14 +13,13 @@ MOST_POINTS = 2000
 
 
 def smoothed(losses: np.ndarray, span: float) -> np.ndarray:
-    """Exponential moving average over about `span` points, corrected for its start."""
-    keep = 1 - 1 / max(1.0, span)
-    total, weight = 0.0, 0.0
-    out = np.empty(len(losses))
-    for i, loss in enumerate(losses):
-        total, weight = keep * total + (1 - keep) * loss, keep * weight + (1 - keep)
-        out[i] = total / weight
-    return out
+    """Gaussian mean over about `span` neighbours on both sides, fewer at the ends: no lag, unlike a running mean."""
+    reach = min(int(np.ceil(span)), len(losses) - 1)
+    if reach < 1:
+        return losses
+    kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / (span / 2)))
+    middle = slice(reach, reach + len(losses))
+    return np.convolve(losses, kernel)[middle] / np.convolve(np.ones(len(losses)), kernel)[middle]
 
 
 def loss_curve(
@@ -40,7 +39,7 @@ def loss_curve(
     x, raw = np.asarray(steps, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     finite = np.isfinite(raw)
     x, raw = x[finite], raw[finite]
-    smooth = smoothed(raw, min(50, len(raw) / 10))
+    smooth = smoothed(raw, min(50, len(raw) / 20))
     group = -(-len(raw) // MOST_POINTS) if len(raw) else 1
     if group > 1:
         whole = len(raw) // group * group
@@ -56,7 +55,7 @@ def loss_curve(
         name="training, each step",
         mode="lines",
         line={"color": c.train, "width": 1},
-        opacity=0.28,
+        opacity=0.4,
         hoverinfo="skip",
     )
     figure.add_scatter(

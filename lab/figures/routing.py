@@ -81,7 +81,8 @@ def expert_load(
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.08)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", title_text="share of assignments")
     figure.update_xaxes(showgrid=False)
-    evenness = ", ".join(f"{value:.3f}" for value in entropies)
+    low, high = f"{min(entropies):.3f}", f"{max(entropies):.3f}"
+    evenness = low if low == high else f"{low} to {high}"
     names = ", ".join(labels[expert] for expert in sorted(dead)) or "none"
     return finish(
         figure,

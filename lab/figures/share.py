@@ -34,18 +34,19 @@ def input_share(probe: Probe, *, layer: int | None = 0, projection: str = "qkv",
     c = colours(theme)
     labels, measured = rows_of(probe, layer, projection)
     names = [wc for wc, _ in frame_names(probe.frames)]
+    crowded = len(names) > 5 or len(labels) > 16
     top = max(0.05, *(float(np.nanmax(values, initial=0)) for values in measured.values()))
     figure = subplots(1, 2, list(PANELS.values()), shared_yaxes=True, horizontal_spacing=0.03)
     for col, (name, values) in enumerate(measured.items(), start=1):
         trace = go.Heatmap(
             z=values.astype(np.float32),
-            x=names,
+            x=[name.removeprefix("pass ") for name in names] if crowded else names,
             y=labels,
-            text=[["–" if np.isnan(value) else f"{value:.1%}" for value in row] for row in values],
-            texttemplate="%{text}",
+            text=None if crowded else [["–" if np.isnan(value) else f"{value:.1%}" for value in row] for row in values],
+            texttemplate=None if crowded else "%{text}",
             coloraxis="coloraxis",
-            xgap=2,
-            ygap=2,
+            xgap=0 if crowded else 2,
+            ygap=0 if crowded else 2,
             hoverongaps=False,
             hovertemplate=f"<b>%{{y}} · %{{x}}</b><br>{PANELS[name]}: %{{z:.3%}}<extra></extra>",
         )
@@ -59,7 +60,7 @@ def input_share(probe: Probe, *, layer: int | None = 0, projection: str = "qkv",
         }
     )
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(showgrid=False)
+    figure.update_xaxes(showgrid=False, type="category")
     over = "last chunk of every layer" if layer is None else f"layer {layer % probe.layers}, chunk by chunk"
     return finish(
         figure,
@@ -67,7 +68,7 @@ def input_share(probe: Probe, *, layer: int | None = 0, projection: str = "qkv",
         title=f"What the text decided of wC ({projection}) · {over}",
         about=f"{probe.label} · {_note(probe)}",
         name="input_share",
-        height=170 + 34 * max(2, len(labels)),
+        height=170 + (34 if len(labels) <= 8 else 18) * max(2, len(labels)),
     )
 
 

@@ -58,7 +58,7 @@ _LIGHT = Colours(
     reading=("#ffffff", "#fbd9d3", "#f29a9a", "#d7496a", "#9a1b52", "#4b0b3a"),
     routing=("#ffffff", "#d5ecd9", "#8fcaa4", "#3f9b78", "#12695c", "#063b3f"),
     making=("#ffffff", "#d6e4f2", "#9bbfe0", "#4f8dc4", "#1c5a98", "#0a2f5c"),
-    leaking=("#fff7ec", "#fdd49e", "#fc8d59", "#d7301f", "#7f0000"),
+    leaking=("#ffffff", "#fdd49e", "#fc8d59", "#d7301f", "#7f0000"),
 )
 _DARK = Colours(
     page="#0e1117",
@@ -150,12 +150,14 @@ def subplots(rows: int, cols: int, titles: list[str], **more: Any) -> go.Figure:
 def finish(figure: go.Figure, theme: str, *, title: str, about: str, name: str, height: int) -> go.Figure:
     """Dress a figure: a title, one quiet line under it, and a `uirevision` so that zoom survives an update."""
     c = colours(theme)
+    panel_titles = [note.text for note in figure.select_annotations() if note.yanchor == "bottom"]
+    lines = max((text.count("<br>") + 1 for text in panel_titles), default=0)
     figure.update_layout(
         template=template(theme),
         title={"text": title, "subtitle": {"text": about, "font": {"color": c.muted, "size": 12}}},
         height=height,
         # Panel titles stand between the line under the title and the panels.
-        margin={"t": 104 if any(note.yanchor == "bottom" for note in figure.select_annotations()) else 80},
+        margin={"t": 80 + 24 * lines},
         uirevision=name,
         meta={"figure": name},
     )

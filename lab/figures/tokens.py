@@ -36,7 +36,8 @@ def ticks(pieces: Sequence[str], stride: int = 1, most: int = TICKS) -> dict[str
         "type": "category",
         "tickmode": "array",
         "tickvals": places,
-        "ticktext": [escaped(pieces[groups[place]]) for place in places],
+        # A leading space says little here, and turned on its side it reads as a letter; hover shows it.
+        "ticktext": [escaped(pieces[groups[place]].strip(" ") or " ") for place in places],
     }
 
 
