@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 import strawberry
+from lab.gather import one_thread
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.model import Strawberry
@@ -59,7 +61,8 @@ def verdict(
     config: Config = subject.config
     if seq_len is None:
         seq_len = min(config.seq_len, max(16, 2 * config.chunk + config.chunk // 2))
-    with torch.random.fork_rng([]):
+    # Threads only cost on matrices of pico width; a model of the person's own may have use for them.
+    with torch.random.fork_rng([]), one_thread() if isinstance(model, str | Config) else nullcontext():
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.randint(config.vocab_size, (batch, seq_len), generator=generator)
         others = (tokens + torch.randint(1, config.vocab_size, tokens.shape, generator=generator)) % config.vocab_size

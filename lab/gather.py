@@ -1,6 +1,7 @@
 """Runs a model once over a text and reduces what its taps carried to the arrays that a Probe holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +23,19 @@ Arrays = dict[str, np.ndarray]
 Frames = Sequence[Tensor]
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread while this lasts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# Many small matrices: threads cost more here than they bring, and very much more on a machine that is busy.
+@one_thread()
 def collect(
     model: Any, tokenizer: Any, ids: Sequence[int], *, step: int | None, run: str | None
 ) -> tuple[dict[str, Any], Arrays]:

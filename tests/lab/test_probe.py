@@ -111,8 +111,9 @@ def test_watching_changes_nothing(tokenizer, text):
     model = strawberry.build(strawberry.preset("strawberry-pico")).train()
     tokens = torch.arange(40)[None]
     before = model(tokens).detach()
-    state = torch.get_rng_state()
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
     lab.probe(model, tokenizer, text)
+    assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert torch.equal(model(tokens).detach(), before)
