@@ -16,10 +16,6 @@ from strawberry.runs import PASTED, named_run
 # A worker is alive in these states, and only in these.
 LIVE = ("starting", "preparing data", "training", "paused")
 STATES = (*LIVE, "finished", "stopped", "failed")
-PROBE_TEXT = (
-    "The state of the Union is strong because the people of the United States are strong. "
-    "We must work together, we must keep the peace, and we must keep our word to the people of the United States."
-)
 QUIET = 30.0  # seconds without a heartbeat after which a reader is told
 _starting = threading.Lock()
 
@@ -155,14 +151,15 @@ def start(
     data: str = "sotu",
     steps: int = 1000,
     *,
-    text: str = PROBE_TEXT,
+    text: str = "",
     pasted: str | None = None,
     alone: bool = True,
 ) -> Job:
     """Begin a run called ``name`` and return at once.
 
     ``data`` is a corpus or a path, as :func:`strawberry.train` takes it; ``pasted`` is a text of the person's own, kept
-    in the run folder and used in its place. ``text`` is what the probes look at. Raises :class:`JobError` when the
+    in the run folder and used in its place. ``text`` is what the probes look at, by default a passage
+    of the validation text. Raises :class:`JobError` when the
     name is taken, another run is training (unless ``alone`` is False), or the model would not fit into memory.
     """
     folder = named_run(runs_folder, name)
@@ -180,7 +177,7 @@ def start(
         if pasted is not None:
             data = PASTED
             (folder / PASTED).write_bytes(pasted.encode())
-        asked = {"config": config.to_dict(), "data": data, "steps": steps, "text": text.strip() or PROBE_TEXT}
+        asked = {"config": config.to_dict(), "data": data, "steps": steps, "text": text.strip()}
         notes.write(folder / "job.json", {**asked, "resume": False, "created": time.time()})
         process.spawn(folder)
     return Job(folder)
@@ -236,4 +233,10 @@ def _is_run(folder: Path) -> bool:
 
 
 def _born(folder: Path) -> float:
-    return notes.read(folder / "job.json").get("created") or (folder / "config.json").stat().st_mtime
+    created = notes.read(folder / "job.json").get("created")
+    if isinstance(created, int | float):
+        return created
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0

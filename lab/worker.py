@@ -12,12 +12,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lab import jobs, notes, process
+from lab import notes, process
 from lab.pace import Pace, thin
 from lab.recorded import probe_path
 
 BEAT = 0.5  # seconds between heartbeats
 GLANCE = 0.1  # seconds between looks at the control file while paused
+JUDGED_AT = 10  # the step after which leaks are measured: late enough not to hold up the first loss
 LOW_MEMORY = 2e8  # bytes; below this the worker saves and stops before the machine fails
 
 
@@ -69,7 +70,7 @@ class Worker:
             data = Text((self.folder / PASTED).read_text(encoding="utf-8"))
         # A worker that ended before the run was described left nothing to resume.
         resume = bool(asked.get("resume")) and (self.folder / CONFIG).is_file()
-        plan = {"steps": self.steps} if resume else rhythm(self.steps, asked["data"])
+        plan: dict[str, Any] = {"steps": self.steps} if resume else rhythm(self.steps, asked["data"])
         self.trainer = Trainer(config, data, self.folder, resume=resume, **plan)
         self._step = self.trainer.step
         self._say("training", "The first step is under way.")
@@ -78,6 +79,8 @@ class Worker:
                 self._look()
             elif event.event == "step":
                 self._note(event)
+                if event.step == JUDGED_AT:
+                    self._judge()
                 if self._obey() == "stop":
                     self._say("training", "Saving a checkpoint.")
                     self.trainer.stop(self.why)
@@ -132,15 +135,33 @@ class Worker:
         if path.exists():
             return
         began = time.monotonic()
+        trainer = self.trainer
         try:
             path.parent.mkdir(exist_ok=True)
-            trainer, text = self.trainer, self.asked.get("text") or jobs.PROBE_TEXT
-            lab.probe(trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name).save(path)
+            text = self.asked.get("text") or passage(trainer.dataset)
+            most = min(256, trainer.config.seq_len)
+            seen = lab.probe(
+                trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most
+            )
+            seen.save(path)
             thin(self.folder)
         except Exception:
             traceback.print_exc()
         now = time.monotonic()
         self.pace.spent(now - began, now)
+
+    def _judge(self) -> None:
+        """Measure once whether a model of this kind reads the future; told in ``leaks.json``."""
+        path = self.folder / "leaks.json"
+        if path.exists():
+            return
+        from lab.causality import verdict
+
+        try:
+            told = verdict(self.trainer.config)
+            notes.write(path, {"causal": told.causal, "sentence": told.sentence})
+        except Exception:
+            traceback.print_exc()
 
     def _save(self) -> None:
         self._say("training", "Saving a checkpoint.")
@@ -170,6 +191,11 @@ class Worker:
 
     def _control(self) -> dict[str, Any]:
         return notes.read(self.folder / "control.json")
+
+
+def passage(dataset: Any, tokens: int = 300) -> str:
+    """The beginning of the text that is kept for validation: the model never trains on it."""
+    return dataset.tokenizer.decode(dataset.validation[:tokens].tolist())
 
 
 def rhythm(steps: int, data: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def draw(job: Job, place: Place) -> None:
     del job
     probe, loop = place.probe, place.loop
     with st.container(border=True, key="pair"):
-        first, second = st.columns(2, gap="large")
+        first, second = st.columns(2, gap="large", vertical_alignment="bottom")
         with first:
             st.markdown(f"**Left: layer {place.layer}** · {mixer(probe, place.layer)}")
             left = (place.layer, loop, _index(probe, place.layer, "left"))
@@ -49,8 +49,8 @@ def draw(job: Job, place: Place) -> None:
     )  # fmt: skip
     exhibit(
         "map_profile",
-        "**How widely and how far each token reads**, beside what an even reading of everything would give (dotted). "
-        "*Surprising would be:* a curve on the dotted line: then the map says nothing about the text.",
+        "**How widely and how far each token reads**, beside what an even reading of everything would give (dashed). "
+        "*Surprising would be:* a curve on the dashed line: then the map says nothing about the text.",
         probe, layer=place.layer, loop=loop, index=left[2],
     )  # fmt: skip
 

@@ -108,8 +108,9 @@ def _form() -> tuple[str, Wish]:
             help="Letters, digits, dots, dashes and underscores; the page's address will carry it.",
         )  # fmt: skip
         text = st.text_area(
-            "Text that the pictures look at", jobs.PROBE_TEXT, key="text", max_chars=20_000,
-            help="The model reads the first 256 tokens of it each time a picture is taken; it does not train on it.",
+            "Text that the pictures look at", key="text", max_chars=20_000,
+            placeholder="A passage that is kept for validation, so that the model never trains on it",
+            help="Each time pictures are taken, the model reads the beginning of it, up to 256 tokens.",
         )  # fmt: skip
         st.checkbox("Start even while another run trains; both get slower", key="beside")
     return preset, Wish(config, data, pasted, int(steps), name.strip(), text, wrong or complaint)

@@ -29,9 +29,9 @@ def exhibit(name: str, says: str, probe: Probe, *others: Any, key: str = "", **o
                 _take_away(name, figure, figures.table(name, probe, *others, **options), probe, others, options, key)
 
 
-def show(figure: go.Figure, key: str, **more: Any) -> None:
+def show(figure: go.Figure, key: str, *, alt: str = "", **more: Any) -> None:
     """A figure in the page's width, with zoom that survives an update and its picture to download."""
-    title = figure.layout.title.text or key  # type: ignore[union-attr]
+    title = alt or figure.layout.title.text or key  # type: ignore[union-attr]
     saved = {"format": "svg", "filename": _plain(title)}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
     st.plotly_chart(figure, key=f"figure-{key}", theme=None, config=config | more, alt=_plain(title, " "))

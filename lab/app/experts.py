@@ -50,7 +50,7 @@ def draw(job: Job, place: Place) -> None:
         "chosen. *Look for* an expert that takes a kind of word. *Surprising would be:* a row all full, or all blank.",
         probe, layer=place.layer, loop=place.loop, kind=kind, values=values,
     )  # fmt: skip
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         exhibit(
             "expert_load",
@@ -66,7 +66,7 @@ def draw(job: Job, place: Place) -> None:
         st.dataframe(
             routers(probe), hide_index=True, key="routers",
             column_config={
-                "evenness": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1),
+                "evenness": st.column_config.NumberColumn(format="%.2f"),
                 "flips": st.column_config.NumberColumn(format="percent"),
             },
         )  # fmt: skip

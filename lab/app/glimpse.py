@@ -1,5 +1,6 @@
 """Three small pictures of the model that is training: its weights, its routing, its maps; each leads to its page."""
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from lab import figures, recorded
@@ -53,8 +54,16 @@ def _maps(probe: Probe) -> None:
     _small(figures.attention_map(probe, layer=layer, loop=probe.loops - 1, theme=shell.theme()), "map")
 
 
-def _small(figure: "figures.Figure", name: str) -> None:
-    figure.update_layout(height=260, margin={"t": 40, "b": 8, "l": 8, "r": 8}, title={"text": ""})
-    figure.update_layout(title_subtitle_text="")
+def _small(figure: go.Figure, name: str) -> None:
+    """Strip a figure of all that has no room in a small one."""
+    about = figure.layout.title.text  # type: ignore[union-attr]
+    figure.update_layout(
+        height=250, margin={"t": 24, "b": 4, "l": 4, "r": 4}, title={"text": "", "subtitle": {"text": ""}}
+    )
     figure.update_coloraxes(showscale=False)
-    show(figure, f"glimpse-{name}", displayModeBar=False)
+    figure.update_traces(showscale=False, selector={"type": "heatmap"})
+    figure.update_xaxes(showticklabels=False, title_text="")
+    figure.update_yaxes(showticklabels=name == "routing", title_text="")
+    for note in figure.layout.annotations:  # type: ignore[union-attr]
+        note.update(text=note.text.split(" · RMS")[0], font_size=11)
+    show(figure, f"glimpse-{name}", alt=about, displayModeBar=False)

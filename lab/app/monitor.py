@@ -44,7 +44,11 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
         steps, losses = record.curve()
         bytes_per_token = record.started.bytes_per_token if record.started else None
         figure = figures.loss_curve(
-            steps, losses, validation=record.validation, bytes_per_token=bytes_per_token, theme=shell.theme()
+            steps.tolist(),
+            losses.tolist(),
+            validation=record.validation,
+            bytes_per_token=bytes_per_token,
+            theme=shell.theme(),
         )
         show(figure, "loss")
     with right:
@@ -92,11 +96,12 @@ def _numbers(record: live.Record, status: Status) -> None:
     if record.evaluated:
         last = record.evaluated[-1]
         told = f"On text that is not trained on, at step {last.step:,}: {last.loss:.3f} nats per token."
-        second.metric("Validation", f"{last.bits_per_byte:.3f} bits/byte", help=told)
+        second.metric("Validation, bits/byte", f"{last.bits_per_byte:.3f}", help=told)
     else:
-        second.metric("Validation", "–", help="It is measured now and then, on text that is not trained on.")
+        waits = "It is measured now and then, on text that is not trained on."
+        second.metric("Validation, bits/byte", "–", help=waits)
     speed = status.tokens_per_s or newest.tokens_per_s
-    third.metric("Speed", f"{words.count(speed)} tokens/s")
+    third.metric("Tokens per second", words.count(speed))
     fourth.metric("Learning rate", f"{newest.lr:.2g}", help="It warms up, stays, then cools down.")
     fifth.metric("Gradient norm", f"{newest.grad_norm:.2g}", help="Before clipping; jumps mean trouble.")
 

@@ -1,6 +1,7 @@
 """Retention: the weights that the model makes for itself, pass by pass, step by step."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lab import recorded
 from lab.app import live
@@ -66,14 +67,15 @@ def draw(job: Job, place: Place) -> None:
         )  # fmt: skip
     exhibit(
         "input_share",
-        "**How much of wC the text decided.** Chunk 0 has read nothing yet, so it stands at 0; later chunks differ. "
-        "*Surprising would be:* shares near 0 everywhere (the text does not matter), or all chunks alike.",
+        "**How much of wC the text decided.** Left: how far reading moved the weights from what the prior alone makes "
+        "(chunk 0 has read nothing). Right: how far the chunks' weights lie apart from one another. *Surprising would "
+        "be:* a large left and a right near 0: then whatever is read moves the weights in the same way.",
         probe, layer=layer, projection=projection,
     )  # fmt: skip
     _compare(job, place, projection, which, chunk)
 
 
-def _chunk(column: "st.delta_generator.DeltaGenerator", place: Place) -> int:
+def _chunk(column: DeltaGenerator, place: Place) -> int:
     """The kept chunk whose weights are shown; the last one unless chosen."""
     kept = place.probe.kept_chunks
     if len(kept) < 2:
@@ -95,13 +97,12 @@ def _compare(job: Job, place: Place, projection: str, which: str, chunk: int) ->
     frames = ["start", *(f"pass {number + 1}" for number in range(place.probe.loops))]
     first, second = st.columns([3, 2])
     with first:
-        step = (
-            st.select_slider("Other training step", steps, value=steps[0], key="other-step")
-            if len(steps) > 1
-            else steps[0]
-        )
+        step = steps[0]
+        if len(steps) > 1:
+            step = st.select_slider("Other training step", steps, value=step, key="other-step")
     with second:
-        chosen = st.segmented_control("Other pass", frames, default=frames[-1], key="other-frame", required=True)
+        default = frames[-1] if len(steps) > 1 else frames[0]
+        chosen = st.segmented_control("Other pass", frames, default=default, key="other-frame", required=True)
     other = live.probe(job.folder, step)
     if other is None or chosen not in frames:
         return

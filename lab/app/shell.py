@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from lab import jobs, recorded
-from lab.app import words
+from lab.app import brand, words
+from lab.figures import colours
 from lab.jobs import Job, Status
 from strawberry.errors import StrawberryError
 
@@ -31,8 +32,9 @@ def pages() -> dict[str, Any]:
 
 def main() -> None:
     """Draw the chosen page and its surroundings."""
-    st.set_page_config(page_title="Strawberry Lab", page_icon="🍓", layout="wide")
-    st.html(STYLE)
+    st.set_page_config(page_title="Strawberry Lab", page_icon=brand.ICON, layout="wide")
+    st.html(STYLE.replace("PAGE", colours(theme()).page))
+    st.logo(brand.logo(theme()), icon_image=brand.ICON, size="large")
     every = pages()
     st.session_state["pages"] = every
     page = st.navigation(list(every.values()))
@@ -105,7 +107,6 @@ def sidebar() -> None:
     if st.session_state.get(RUN) not in names and RUN in st.session_state:
         st.session_state[RUN] = None
     with st.sidebar:
-        st.html("<div class='brand'>🍓 Strawberry Lab</div>")
         st.selectbox(
             "Run",
             names,
@@ -169,7 +170,7 @@ def _sentence(error: Exception) -> str:
 
 # Streamlit has no setting for these.
 STYLE = """<style>
-.brand {font-size: 1.25rem; font-weight: 650; letter-spacing: -0.01em}
-[data-testid="stMainBlockContainer"] {padding-top: 3.2rem; padding-bottom: 4rem; max-width: 1500px}
-[data-testid="stSidebarHeader"] {height: 2.5rem}
+[data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
+[data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.6rem; z-index: 50}
+.st-key-scrubbers {background: PAGE}
 </style>"""

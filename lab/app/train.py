@@ -2,9 +2,17 @@
 
 import streamlit as st
 
-from lab.app import shell
+from lab import jobs
+from lab.app import shell, words
 from lab.app.chooser import chooser
 from lab.app.monitor import monitor
+
+COMING = (
+    ("show_chart", "The loss", "How badly the model guesses the next token. It falls, fast at first."),
+    ("filter_frames", "The weights", "A filmstrip of the weights that the model makes from what it has just read."),
+    ("alt_route", "The experts", "Which part of the model works on which token."),
+    ("grid_on", "The maps", "Which token reads which, in attention and in what replaces it."),
+)
 
 
 def page() -> None:
@@ -20,3 +28,29 @@ def page() -> None:
     )
     shell.complain()
     chooser()
+    _what_comes()
+    _recent()
+
+
+def _what_comes() -> None:
+    """What a person will see after the press, for somebody who has never seen it."""
+    st.markdown("#### What you will see")
+    for column, (icon, title, text) in zip(st.columns(4, gap="medium"), COMING, strict=True):
+        with column:
+            st.markdown(f":material/{icon}: **{title}**")
+            st.caption(text)
+
+
+def _recent() -> None:
+    """The newest runs, to go on looking at them."""
+    runs = jobs.every(jobs.runs_folder())[:6]
+    if not runs:
+        return
+    st.markdown("#### Runs so far")
+    for job in runs:
+        status = job.status()
+        colour, icon = words.BADGES[status.state]
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            st.button(job.name, key=f"open-{job.name}", on_click=shell.choose, args=(job.name,), type="tertiary")
+            st.badge(status.state, color=colour, icon=icon)  # type: ignore[arg-type]
+            st.caption(words.progress(status))

@@ -1,0 +1,169 @@
+"""Train: the form starts what it says, refuses what cannot work in one sentence, and a run is shown as it is."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import jobs, notes, process
+
+Draw = Callable[..., Any]
+
+
+def test_a_stranger_can_press_start_at_once(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
+    app = draw("train").whole()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert set(shown) == {"Parameters", "Memory to train", "FLOPs per token", "FLOPs of the run"}
+    assert not app.button(key="start").disabled
+    app.button(key="start").click().run()
+    app.whole()
+    (job,) = jobs.every(tmp_path / "runs")
+    assert no_worker == [job.folder]
+    assert job.name == "strawberry-nano-1"
+    assert (job.request["data"], job.request["steps"], job.request["text"]) == ("sotu", 1000, "")
+    assert job.request["config"]["family"] == "strawberry"
+    assert app.session_state["run"] == "strawberry-nano-1"
+    assert "strawberry-nano-1" in app.said
+
+
+def test_what_matters_can_be_changed_and_costs_follow(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
+    app = draw("train").whole()
+    before = app.metric[0].value
+    app.selectbox(key="size").select("pico").run()
+    assert app.metric[0].value != before
+    app.number_input(key="strawberry-pico-loops").set_value(4)
+    app.number_input(key="strawberry-pico-width").set_value(64)
+    app.selectbox(key="strawberry-pico-pooling").select("static")
+    app.number_input(key="strawberry-pico-seed").set_value(7)
+    app.text_input[0].input("my.run")
+    app.text_area(key="text").input("Look at this.")
+    app.run()
+    app.whole()
+    app.button(key="start").click().run()
+    asked = jobs.find(tmp_path / "runs", "my.run").request
+    config = asked["config"]
+    assert (config["loops"], config["d_model"], config["d_qkv"], config["d_ff"]) == (4, 64, 64, 64)
+    assert (config["pooling"], config["seed"], asked["text"]) == ("static", 7, "Look at this.")
+
+
+def test_a_model_that_reads_the_future_says_so_before_it_starts(draw: Draw) -> None:
+    app = draw("train")
+    app.selectbox(key="family").select("strawberry-leaky").run()
+    assert "Reads the future" in app.said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("mixer", "softermax", "Mixer 'softermax' is unknown"),
+        ("top_k", 9, "Top_k 9 is more than n_experts"),
+        ("width", 36, "must be a multiple of"),
+    ],
+)
+def test_a_configuration_that_cannot_work_cannot_be_started(
+    draw: Draw, name: str, value: object, sentence: str
+) -> None:
+    app = draw("train", state={f"strawberry-nano-{name}": value})
+    assert not app.exception
+    assert [sentence in error.value for error in app.error] == [True]
+    assert app.button(key="start").disabled
+
+
+def test_own_text_is_asked_for_and_kept(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
+    app = draw("train")
+    app.selectbox(key="source").select("paste").run()
+    assert "Paste the text" in app.said
+    assert app.button(key="start").disabled
+    app.text_area(key="pasted").input("Ein Text — mit Umlauten: äöü. " * 50).run()
+    app.whole().button(key="start").click().run()
+    (job,) = jobs.every(tmp_path / "runs")
+    assert job.request["data"] == "text.txt"
+    assert "äöü" in (job.folder / "text.txt").read_text(encoding="utf-8")
+
+
+def test_a_path_that_is_not_there_is_named(draw: Draw, tmp_path: Path) -> None:
+    app = draw("train")
+    app.selectbox(key="source").select("path").run()
+    assert "Give the path" in app.said
+    app.text_input(key="path").input(str(tmp_path / "nowhere")).run()
+    assert "There is no file or folder" in app.said
+    app.text_input(key="path").input(str(tmp_path)).run()
+    app.whole()
+
+
+@pytest.mark.parametrize("name", ["../out", "a b", "", "x/y"])
+def test_a_bad_name_is_told_in_one_sentence(draw: Draw, no_worker: list[Path], name: str) -> None:
+    app = draw("train")
+    app.text_input[0].input(name).run()
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "cannot be used" in app.error[0].value
+    assert not no_worker
+
+
+def test_a_second_run_is_refused_while_one_trains(
+    draw: Draw, no_worker: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = draw("train")
+    monkeypatch.setattr(process, "alive", lambda folder: True)
+    app.button(key="start").click().run()
+    app.session_state["run"] = None
+    app.run()
+    app.button(key="start").click().run()
+    assert "is training now" in app.error[0].value
+    assert len(no_worker) == 1
+
+
+def test_a_finished_run_shows_its_numbers_curves_and_pictures(draw: Draw, finished: Path) -> None:
+    app = draw("train", finished, run="berry").whole()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert float(shown["Training loss"]) > 0
+    assert float(shown["Validation, bits/byte"]) > 0
+    assert len(app.figures) == 4
+    assert "at step 12" in app.said
+    labels = [button.label for button in app.button]
+    assert "Pause" not in labels
+    assert "Resume" not in labels
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(draw: Draw, finished: Path) -> None:
+    app = draw("train", finished, run="../../etc")
+    assert not app.exception
+    assert "Train a Strawberry" in app.said
+
+
+@pytest.mark.parametrize(
+    ("state", "labels"),
+    [
+        ("training", {"Pause": True, "One step": False, "Stop": True}),
+        ("paused", {"Resume": True, "One step": True, "Stop": True}),
+        ("stopped", {"Resume": True}),
+        ("failed", {"Resume": True}),
+    ],
+)
+def test_the_buttons_fit_the_state(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, labels: dict[str, bool]
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    notes.write(folder / "job.json", {"config": {}, "steps": 9})
+    notes.write(
+        folder / "status.json", {"state": state, "sentence": "In words.", "step": 3, "steps": 9, "updated": time.time()}
+    )
+    monkeypatch.setattr(process, "alive", lambda folder: state in jobs.LIVE)
+    app = draw("train", run="one")
+    assert not app.exception
+    found = {button.label: not button.disabled for button in app.button if (button.key or "").startswith("control-")}
+    assert found == labels
+    assert "In words." in app.said
+    if state == "paused":
+        app.button(key="control-step").click().run()
+        assert notes.read(folder / "control.json") == {"want": "step", "presses": 1}
+        app.button(key="control-resume").click().run()
+        assert notes.read(folder / "control.json") == {"want": "run", "presses": 1}
+    if state == "training":
+        app.button(key="control-pause").click().run()
+        assert notes.read(folder / "control.json")["want"] == "pause"

@@ -1,0 +1,100 @@
+"""Retention, Experts, Attention and AFT: what they show of a run, and what they say when there is nothing to show."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import notes
+
+Draw = Callable[..., Any]
+PAGES = ("retention", "experts", "attention")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_run_the_page_leads_to_one(draw: Draw, page: str) -> None:
+    app = draw(page).whole()
+    assert "Start one on the Train page" in app.said
+    assert not app.figures
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_runs_that_are_there_are_offered(draw: Draw, finished: Path, page: str) -> None:
+    app = draw(page, finished).whole()
+    app.button(key="look-berry").click().run()
+    assert len(app.whole().figures) >= 2
+
+
+@pytest.mark.parametrize(("page", "number"), [("retention", 5), ("experts", 2), ("attention", 3)])
+@pytest.mark.parametrize("run", ["berry", "leaky"])
+def test_a_run_is_drawn_with_its_place_and_its_sentences(
+    draw: Draw, finished: Path, page: str, number: int, run: str
+) -> None:
+    app = draw(page, finished, run=run).whole()
+    assert len(app.figures) == number
+    said = app.said
+    assert said.count("Surprising would be") == number
+    assert f"Run **{run}** · the newest look, at step" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_scrubbing_moves_the_view(draw: Draw, finished: Path, page: str) -> None:
+    app = draw(page, finished, run="berry")
+    app.select_slider(key="step").set_value("0").run()
+    assert "a look, at step 0" in app.whole().said
+    app.segmented_control(key="loop").set_value("pass 1").run()
+    app.segmented_control(key="layer").set_value("1").run()
+    app.whole()
+    title = app.figures[0]
+    assert "ayer 1" in title
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_place_comes_from_the_address_and_nonsense_is_ignored(draw: Draw, finished: Path, page: str) -> None:
+    app = draw(page, finished, run="berry", step="0", loop="pass 1", layer="1").whole()
+    assert "at step 0" in app.said
+    draw(page, finished, run="berry", step="999", loop="pass 77", layer="-1", projection="nothing", kind="x").whole()
+
+
+def test_a_gpt_has_maps_but_neither_made_weights_nor_experts(draw: Draw, finished: Path) -> None:
+    assert "plainly learned" in draw("retention", finished, run="gpt").whole().said
+    assert "no experts" in draw("experts", finished, run="gpt").whole().said
+    assert len(draw("attention", finished, run="gpt").whole().figures) == 3
+
+
+def test_the_layer_with_attention_experts_offers_them(draw: Draw, finished: Path) -> None:
+    app = draw("experts", finished, run="berry", layer="1").whole()
+    assert app.segmented_control(key="kind").options == ["attention experts", "feed-forward experts", "SwiGLU experts"]
+    app.segmented_control(key="kind").set_value("attention").run()
+    app.whole()
+
+
+def test_the_map_that_is_shown_is_said_to_be_true(draw: Draw, finished: Path) -> None:
+    said = draw("attention", finished, run="berry").whole().said
+    assert said.count("the map is what was computed") == 2
+    assert "do not trust" not in said
+
+
+def test_the_verdict_is_on_the_run(draw: Draw, finished: Path) -> None:
+    assert "causal" in draw("retention", finished, run="berry").said
+    assert "LEAKS" in draw("retention", finished, run="leaky").said
+    assert notes.read(finished / "leaky" / "leaks.json")["causal"] is False
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_run_without_pictures_says_why(draw: Draw, tmp_path: Path, page: str) -> None:
+    folder = tmp_path / "runs" / "bare"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert "started outside of the dashboard" in draw(page, run="bare").whole().said
+
+
+def test_a_damaged_picture_is_told_in_one_sentence(draw: Draw, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "hurt"
+    (folder / "probes").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "probes" / "step-3.npz").write_bytes(b"not a probe")
+    app = draw("retention", run="hurt")
+    assert not app.exception
+    assert "damaged or not a probe" in app.error[0].value
