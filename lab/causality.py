@@ -1,4 +1,4 @@
-"""The leak meter: does any output move when a later token, or another row of the batch, changes?"""
+"""The leak meter: whether any output moves when a later token, or another row of the batch, changes."""
 
 import copy
 import sys

@@ -16,11 +16,11 @@ from lab.probe import MEASURES, Probe
 
 
 def table(name: str, *args: Any, **selectors: Any) -> pd.DataFrame:
-    """The numbers of the figure `name`, chosen by the same arguments; `theme` and marks such as `frame` are ignored."""
+    """The numbers of the figure `name`, chosen by the same arguments; those of looks alone are ignored."""
     if name not in TABLES:
         raise FigureError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
-    selectors.pop("theme", None)
-    return TABLES[name](*args, **selectors)
+    chosen = {key: value for key, value in selectors.items() if key not in ("theme", "ranges")}
+    return TABLES[name](*args, **chosen)
 
 
 def filmstrip(
