@@ -1,25 +1,47 @@
-"""A figure that changes in place: what is on the page stays, with the person's zoom, and only numbers move."""
+"""A plotly figure that changes in place: what is on the page stays, with the person's zoom, and the numbers move."""
 
+import anywidget
 import plotly.graph_objects as go
+import traitlets
+from plotly.offline import get_plotlyjs
+
+# Plotly's own FigureWidget sends changes, and loses those made before the page has loaded it. Here the page is told
+# the whole figure each time, and plotly.js works out what differs.
+RENDER = """
+const Plotly = globalThis.Plotly;
+export default {
+  render({ model, el }) {
+    const place = el.appendChild(document.createElement("div"));
+    let drawn = false;
+    const draw = () => {
+      if (!place.clientWidth) return;  // not on the page yet, so that nothing can be measured
+      const { data, layout } = JSON.parse(model.get("figure"));
+      Plotly.react(place, data, { ...layout, autosize: true }, { displaylogo: false });
+      drawn = true;
+    };
+    const sized = new ResizeObserver(() => (drawn && place.clientWidth ? Plotly.Plots.resize(place) : draw()));
+    sized.observe(place);
+    model.on("change:figure", draw);
+    return () => {
+      sized.disconnect();
+      model.off("change:figure", draw);
+      Plotly.purge(place);
+    };
+  },
+};
+"""
 
 
-def live(figure: go.Figure) -> go.FigureWidget:
-    """A widget that shows a figure and can show others of its kind later; it fills the width it is given."""
-    widget = go.FigureWidget(figure)
-    widget.layout.autosize = True
-    return widget
+class LiveFigure(anywidget.AnyWidget):
+    """Shows a figure as wide as its cell, and another one after each :meth:`show`; works without a network."""
 
+    _esm = f"{get_plotlyjs()}\n{RENDER}"
+    figure = traitlets.Unicode().tag(sync=True)
 
-def refresh(widget: go.FigureWidget, figure: go.Figure) -> None:
-    """Make a widget show another figure, sending what differs.
+    def __init__(self, figure: go.Figure) -> None:
+        super().__init__()
+        self.show(figure)
 
-    A figure with the same traces moves smoothly; one with other traces (another layer's, say) replaces them.
-    """
-    with widget.batch_update():
-        if [trace.type for trace in widget.data] == [trace.type for trace in figure.data]:
-            for old, new in zip(widget.data, figure.data, strict=True):
-                old.update(new.to_plotly_json(), overwrite=False)
-        else:
-            widget.data = ()
-            widget.add_traces(figure.data)
-        widget.update_layout(figure.layout.to_plotly_json(), overwrite=False)
+    def show(self, figure: go.Figure) -> None:
+        """Change the page to this figure; zoom and hidden traces survive where its ``uirevision`` is the same."""
+        self.figure = str(figure.to_json())

@@ -12,7 +12,7 @@ from lab.figures import filmstrip, loss_curve
 from lab.figures.theme import colours
 from lab.pace import Pace
 from lab.probe import Probe, probe
-from lab.widgets.live import live, refresh
+from lab.widgets.live import LiveFigure
 from lab.widgets.still import curve, still
 from strawberry.errors import StrawberryError
 from strawberry.events import Evaluated, Event, Finished, Sampled, Started, Step, Warned
@@ -63,10 +63,10 @@ class TrainingWidget(VBox):
         self._step.on_click(lambda _: self.step())
         self._status = HTML()
         self._sample = HTML()
-        self._curve = live(loss_curve([], [], theme=theme))
+        self._curve = LiveFigure(loss_curve([], [], theme=theme))
         self._film = VBox()
-        buttons = HBox([self._play, self._pause, self._step, self._status], layout=Layout(align_items="center"))
-        self.children = [buttons, self._curve, self._sample, self._film]
+        buttons = HBox([self._play, self._pause, self._step])
+        self.children = [buttons, self._status, self._curve, self._sample, self._film]
         self._say("ready")
         self._enable()
 
@@ -169,7 +169,8 @@ class TrainingWidget(VBox):
             bytes_per_token=None if started is None else started.bytes_per_token,
             theme=self._theme,
         )
-        refresh(self._curve, figure)
+        # Lower than on a page of its own, so that the loss and the weights are seen together.
+        self._curve.show(figure.update_layout(height=320))
 
     def _watch(self) -> None:
         step = _last(self.events, Step)
@@ -189,13 +190,13 @@ class TrainingWidget(VBox):
         self._projection = ToggleButtons(options=list(seen.projections), style={"button_width": "auto"})
         for choice in (self._layer, self._projection):
             choice.observe(lambda _: self._redraw(), names="value")
-        self._strip = live(filmstrip(seen, theme=self._theme))
+        self._strip = LiveFigure(filmstrip(seen, theme=self._theme))
         return [HBox([self._layer, self._projection]), self._strip]
 
     def _redraw(self) -> None:
         if self.last_probe is not None:
             chosen: dict[str, Any] = {"layer": self._layer.value, "projection": self._projection.value}
-            refresh(self._strip, filmstrip(self.last_probe, **chosen, theme=self._theme))
+            self._strip.show(filmstrip(self.last_probe, **chosen, theme=self._theme))
 
     def _enable(self) -> None:
         self._play.disabled = self.ended or self.playing
