@@ -62,13 +62,15 @@ def to_html(
     title: str = "Strawberry Lab",
     probe: Probe | None = None,
     snippet: str | None = None,
-    theme: str = "light",
+    theme: str | None = None,
 ) -> Path:
     """Write one HTML file with the figures and plotly.js once; returns its path.
 
-    With a probe the page names its run, step and seed, and shows a snippet that draws the figures again.
+    With a probe the page names its run, step and seed, and shows a snippet that draws the figures again. The page is
+    light or dark as its first figure is, unless `theme` says otherwise.
     """
-    c = colours(theme)
+    note = figures[0]["layout"]["meta"] if figures else None
+    c = colours(theme or (note["theme"] if note else "light"))
     if snippet is None and probe is not None:
         snippet = snippet_of(probe, figures)
     parts = [

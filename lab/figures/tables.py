@@ -20,7 +20,9 @@ def table(name: str, *args: Any, **selectors: Any) -> pd.DataFrame:
     if name not in TABLES:
         raise FigureError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
     chosen = {key: value for key, value in selectors.items() if key not in ("theme", "ranges")}
-    return TABLES[name](*args, **chosen)
+    made = TABLES[name](*args, **chosen)
+    # What the lines are about is a column too, so that it is not lost where an index is not shown.
+    return made.reset_index() if made.index.name else made
 
 
 def filmstrip(

@@ -159,6 +159,6 @@ def finish(figure: go.Figure, theme: str, *, title: str, about: str, name: str, 
         # Panel titles stand between the line under the title and the panels.
         margin={"t": 80 + 24 * lines},
         uirevision=name,
-        meta={"figure": name},
+        meta={"figure": name, "theme": theme},
     )
     return figure

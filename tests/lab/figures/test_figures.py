@@ -70,6 +70,7 @@ def test_every_figure_is_drawn_dressed_and_small(probes, leak, name, family):
         table = figures.table(name, *args, **choices, theme="dark")
         assert isinstance(table, pd.DataFrame)
         assert len(table)
+        assert table.columns.is_unique
 
 
 @pytest.mark.parametrize("name", NAMES)
