@@ -4,6 +4,7 @@ import html
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -69,7 +70,7 @@ def to_html(
     With a probe the page names its run, step and seed, and shows a snippet that draws the figures again. The page is
     light or dark as its first figure is, unless `theme` says otherwise.
     """
-    note = figures[0]["layout"]["meta"] if figures else None
+    note: Any = figures[0]["layout"]["meta"] if figures else None
     c = colours(theme or (note["theme"] if note else "light"))
     if snippet is None and probe is not None:
         snippet = snippet_of(probe, figures)
