@@ -70,7 +70,7 @@ def _train(command: Parser) -> None:
     add("--resume", action="store_true", help="go on from the newest sound checkpoint of --run")
     add("--init-from", metavar="RUN", help="begin with the weights and the tokenizer of another run")
     add("--eval-every", type=count, metavar="N", help="steps between evaluations (default: a fifth of the steps)")
-    add("--eval-batches", type=count, metavar="N", help="batches of validation text per evaluation (default 16)")
+    add("--eval-batches", type=count, metavar="N", help="batches of validation text per evaluation (default 8)")
     add("--sample-every", type=count, metavar="N", help="steps between samples (default: as --eval-every)")
     add("--sample-prompt", metavar="TEXT", help="what a sample begins with (default: nothing)")
     add("--sample-tokens", type=count, metavar="N", help="tokens per sample (default 60)")

@@ -16,7 +16,7 @@ class Plan:
 
     steps: int = 200
     eval_every: int | None = None
-    eval_batches: int = 16
+    eval_batches: int = 8
     sample_every: int | None = None
     sample_prompt: str = ""
     sample_tokens: int = 60

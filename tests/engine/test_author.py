@@ -93,9 +93,10 @@ def test_maps_every_key(folder: Path) -> None:
     asked = author.read(folder / "train.json")
     assert asked.config is not None
     wanted = {
-        "family": "strawberry", "vocab_size": 320, "seq_len": 32, "n_layers": 2, "n_heads": 4, "d_model": 32, "d_qkv": 32,
-        "d_ff": 48, "loops": 3, "n_experts": 4, "top_k": 2, "eps": 1e-10, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1,
-        "optimizer": "muon", "momentum": 0.9, "grad_accum": 2, "batch_size": 2, "decay_lr": True, "learning_rate": 1e-3,
+        "family": "strawberry", "vocab_size": 320, "seq_len": 32, "n_layers": 2, "n_heads": 4, "d_model": 32,
+        "d_qkv": 32, "d_ff": 48, "loops": 3, "n_experts": 4, "top_k": 2, "eps": 1e-10, "beta1": 0.9, "beta2": 0.95,
+        "weight_decay": 0.1, "optimizer": "muon",
+        "momentum": 0.9, "grad_accum": 2, "batch_size": 2, "decay_lr": True, "learning_rate": 1e-3,
         "cooldown_frac": 0.4, "warmup_steps": 2, "min_lr": 1e-4, "train_fraction": 0.75,
     }  # fmt: skip
     assert {name: getattr(asked.config, name) for name in wanted} == wanted

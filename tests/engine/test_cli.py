@@ -19,8 +19,8 @@ from strawberry.learner import Learner
 from strawberry.runs import open_run
 
 SMALL = [
-    "strawberry-pico", "--tokenizer", "bytes", "--seq-len", "32", "--chunk", "8", "--batch-size", "2", "--vocab-size", "257",
-    "--eval-batches", "1", "--sample-tokens", "4",
+    "strawberry-pico", "--tokenizer", "bytes", "--seq-len", "32", "--chunk", "8", "--batch-size", "2",
+    "--vocab-size", "257", "--eval-batches", "1", "--sample-tokens", "4",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Every mistake on the command line gets one sentence on standard error, no traceback, and an exit code that is not 0."""
+"""Every mistake on the command line gets one sentence on standard error, no traceback, and an exit code above 0."""
 
 import json
 import subprocess
