@@ -108,7 +108,6 @@ def _draw(
             [picture / (size or 1.0) for picture, size in zip(*pair, strict=True)]
             for pair in zip(sides, sizes, strict=True)
         ]
-    unit = "" if ranges == "shared" else " × RMS"
     figure = subplots(
         2,
         frames,
