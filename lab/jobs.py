@@ -9,6 +9,7 @@ from typing import Any
 
 import strawberry
 from lab import notes, process, recorded
+from lab.look import look
 from strawberry.config import Config
 from strawberry.errors import RunError
 from strawberry.runs import PASTED, named_run
@@ -118,6 +119,20 @@ class Job:
             notes.write(self.folder / "job.json", {**asked, "resume": True})
             process.spawn(self.folder)
 
+    def look_at(self, text: str) -> None:
+        """Have pictures taken of the model reading ``text`` (empty: a passage of the validation text).
+
+        While a worker is at it, that goes for all pictures from now on; otherwise the newest checkpoint is pictured,
+        which takes seconds. Raises :class:`RunError` when there is no checkpoint, or no picture can be taken.
+        """
+        if self.steerable:
+            notes.write(self.folder / "job.json", {**self.request, "text": text.strip()})
+        if self.status().live and self.steerable:
+            path = self.folder / "control.json"
+            notes.write(path, {"want": "run", "presses": 0, **notes.read(path), "text": text.strip()})
+        else:
+            look(self.folder, text)
+
     def kill(self) -> None:
         """End a worker that no longer listens; what came after its last checkpoint is lost."""
         process.kill(self.folder)
@@ -135,8 +150,8 @@ class Job:
         if not self.status().live:
             raise JobError(f"run {self.name!r} is not training, so it cannot {want}; resume it first")
         path = self.folder / "control.json"
-        presses = notes.read(path).get("presses", 0)
-        notes.write(path, {"want": want, "presses": presses + (want == "step")})
+        control = notes.read(path)
+        notes.write(path, {**control, "want": want, "presses": control.get("presses", 0) + (want == "step")})
 
 
 def runs_folder() -> Path:

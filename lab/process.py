@@ -18,14 +18,6 @@ def spawn(folder: Path) -> None:
     """Start a worker on a run folder; what an earlier worker said there is forgotten."""
     for stale in ("status.json", "control.json", "worker.json"):
         (folder / stale).unlink(missing_ok=True)
-    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        # Threads that spin while they wait for each other are ten times slower once a browser wants a core too.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "PYTHONUNBUFFERED": "1",
-    }
     with open(folder / "worker.log", "ab") as log:
         # A session of its own, so that neither Ctrl-C at the server nor its death reaches the training.
         child = subprocess.Popen(
@@ -33,12 +25,24 @@ def spawn(folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=environment(),
             start_new_session=True,
         )
     # Collects the worker when it ends, so that no zombie stays behind.
     threading.Thread(target=child.wait, daemon=True).start()
     notes.write(folder / "worker.json", {"pid": child.pid, "created": _created(child.pid)})
+
+
+def environment() -> dict[str, str]:
+    """The environment in which a worker finds these packages and shares the machine with a browser."""
+    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        # Threads that spin while they wait for each other are ten times slower once a browser wants a core too.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def alive(folder: Path) -> bool:

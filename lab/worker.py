@@ -30,6 +30,7 @@ class Worker:
         self.asked = notes.read(folder / "job.json")
         self.steps = int(self.asked.get("steps", 0))
         self.pace = Pace()
+        self.text = self._asked_text = str(self.asked.get("text", ""))
         self.trainer: Any = None
         self.signalled = False
         self.why = "Stopped"
@@ -109,6 +110,9 @@ class Worker:
         held = False
         while True:
             control = self._control()
+            if (text := control.get("text", self._asked_text)) != self._asked_text:
+                self.text = self._asked_text = text
+                self._look(again=True)
             want = "stop" if self.signalled else control.get("want", "run")
             if want in ("run", "stop"):
                 self._presses = control.get("presses", 0)
@@ -127,28 +131,34 @@ class Worker:
             self._beat("paused")
             time.sleep(GLANCE)
 
-    def _look(self) -> None:
-        """Probe the model into ``probes/step-N.npz``; a probe that fails is told in the log and stops nothing."""
-        import lab
+    def _look(self, again: bool = False) -> None:
+        """Probe the model into ``probes/step-N.npz``, unless it is there; ``again`` replaces it.
 
+        A text that cannot be read gives way to the validation text; a probe that fails otherwise is told in the log
+        and stops nothing.
+        """
         path = probe_path(self.folder, self._step)
-        if path.exists():
+        if path.exists() and not again:
             return
         began = time.monotonic()
-        trainer = self.trainer
         try:
             path.parent.mkdir(exist_ok=True)
-            text = self.asked.get("text") or passage(trainer.dataset)
-            most = min(256, trainer.config.seq_len)
-            seen = lab.probe(
-                trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most
-            )
-            seen.save(path)
+            self._picture(self.text or passage(self.trainer.dataset), path)
             thin(self.folder)
         except Exception:
             traceback.print_exc()
+            self.text = ""
         now = time.monotonic()
         self.pace.spent(now - began, now)
+
+    def _picture(self, text: str, path: Path) -> None:
+        import lab
+
+        trainer, most = self.trainer, min(256, self.trainer.config.seq_len)
+        taken = lab.probe(
+            trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most
+        )
+        taken.save(path)
 
     def _judge(self) -> None:
         """Measure once whether a model of this kind reads the future; told in ``leaks.json``."""

@@ -1,5 +1,7 @@
 """Three small pictures of the model that is training: its weights, its routing, its maps; each leads to its page."""
 
+import re
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -65,5 +67,5 @@ def _small(figure: go.Figure, name: str) -> None:
     figure.update_xaxes(showticklabels=False, title_text="")
     figure.update_yaxes(showticklabels=name == "routing", title_text="")
     for note in figure.layout.annotations:  # type: ignore[union-attr]
-        note.update(text=note.text.split(" · RMS")[0], font_size=11)
+        note.update(text=re.sub(r"[ ,·]*RMS.*", "", note.text), font_size=11)
     show(figure, f"glimpse-{name}", alt=about, displayModeBar=False)

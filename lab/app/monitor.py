@@ -1,12 +1,16 @@
 """A run as it trains: its controls, its curves, what it writes, and a first look inside."""
 
+import json
+
 import streamlit as st
 
-from lab import figures, recorded
+from lab import figures, notes, recorded
 from lab.app import live, pulse, shell, words
 from lab.app.exhibit import show
 from lab.app.glimpse import glimpse
+from lab.causality import Verdict, verdict
 from lab.jobs import Job, Status
+from strawberry.config import Config
 
 
 def monitor(job: Job) -> None:
@@ -91,7 +95,8 @@ def _waiting(status: Status) -> None:
 
 def _numbers(record: live.Record, status: Status) -> None:
     newest = record.steps[-1]
-    first, second, third, fourth, fifth = st.columns(5)
+    with st.container(key="numbers"):
+        first, second, third, fourth, fifth = st.columns(5)
     first.metric("Training loss", f"{newest.loss:.3f}", help="Nats per token on the newest batch; lower is better.")
     if record.evaluated:
         last = record.evaluated[-1]
@@ -117,6 +122,27 @@ def _samples(record: live.Record) -> None:
             st.text(f"{sample.prompt}{sample.text}")
 
 
+def _leaks(job: Job) -> None:
+    """The leak meter's finding for a model of this kind, as a sentence and as a map."""
+    described = notes.read(job.folder / "config.json") or job.request.get("config")
+    if not described:
+        st.caption("The run has no configuration yet.")
+        return
+    with st.spinner("Changing later tokens and other rows, to see what moves…"):
+        found = _verdict(json.dumps(described, sort_keys=True))
+    st.markdown(found.sentence)
+    st.caption(
+        "Measured on a small model of the same kind. Each row changes the tokens from one place on; whatever lights up "
+        "to the left of the diagonal is an earlier output that moved, which must not be."
+    )
+    show(figures.leak_map(found, theme=shell.theme()), "leaks")
+
+
+@st.cache_data(max_entries=16, ttl=3600, show_spinner=False)
+def _verdict(described: str) -> Verdict:
+    return verdict(Config.from_dict(json.loads(described)))
+
+
 def _closer(job: Job, status: Status) -> None:
     """What one may want to know besides: the other curves, the configuration, the log."""
     record = live.record(job.folder)
@@ -126,6 +152,10 @@ def _closer(job: Job, status: Status) -> None:
             for name, title in (("lr", "Learning rate"), ("grad_norm", "Gradient norm"), ("tokens_per_s", "Tokens/s")):
                 steps, values = record.series(name)
                 st.line_chart({"step": steps, title: values}, x="step", y=title, height=200, color="#1f6fb2")
+    drawer = st.expander("Does it read the future?", key="leaks", on_change="rerun")
+    if drawer.open:
+        with drawer:
+            _leaks(job)
     drawer = st.expander("Configuration and log", key="about", on_change="rerun")
     if drawer.open:
         with drawer:

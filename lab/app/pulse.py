@@ -1,5 +1,7 @@
 """The heartbeat of a page that shows a training: one small fragment that redraws the page when there is news."""
 
+import contextlib
+
 import streamlit as st
 
 from lab import recorded
@@ -8,7 +10,7 @@ from lab.app.shell import guarded
 from lab.jobs import Job
 
 EVERY = 2.0  # seconds
-Seen = tuple[str, int | None]  # state of the run and step of its newest probe
+Seen = tuple[str, tuple[int, int] | None]  # state of the run; step of its newest probe, and when that was written
 
 
 def interval(job: Job) -> float | None:
@@ -35,8 +37,11 @@ def news(job: Job, seen: Seen) -> bool:
     return job.status().state != state or (scrub.following() and _newest(job) != newest)
 
 
-def _newest(job: Job) -> int | None:
-    return next(reversed(recorded.probes(job.folder)), None)
+def _newest(job: Job) -> tuple[int, int] | None:
+    for step in reversed(recorded.probes(job.folder)):
+        with contextlib.suppress(OSError):
+            return step, recorded.probe_path(job.folder, step).stat().st_mtime_ns
+    return None
 
 
 def _beat(job: Job, seen: Seen) -> None:

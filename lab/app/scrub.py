@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lab import recorded
-from lab.app import live
+from lab.app import live, shell
 from lab.jobs import Job
 from lab.probe import Probe
 
@@ -68,11 +68,29 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
                 "Layer", layers, default=layers[0], key="layer", bind="query-params", required=True
             )
         words = "the newest look" if step == LATEST else "a look"
-        st.caption(
-            f"Run **{job.name}** · {words}, at step {probe.step:,} · {probe.tokens} tokens of “{_opening(probe)}”"
-        )
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+            st.caption(
+                f"Run **{job.name}** · {words}, at step {probe.step:,} · {probe.tokens} tokens of “{_opening(probe)}”",
+                width="content",
+            )
+            another_text(job)
     begins = loop == "start"
     return Place(probe, 0 if begins else int(str(loop).removeprefix("pass ")) - 1, int(str(layer)), begins)
+
+
+def another_text(job: Job, label: str = "Read another text") -> None:
+    """A button behind which the model can be given a text of the person's own to read."""
+    with st.popover(label, icon=":material/edit_note:", type="tertiary"):
+        text = st.text_area(
+            "Text", key="read", height=140, max_chars=20_000, placeholder="Leave it empty for a default."
+        )
+        st.caption("The model reads its beginning, up to 256 tokens; all pictures from now on show it reading this.")
+
+        def read() -> None:
+            with st.spinner("The model is reading…"):
+                shell.attempt(lambda: job.look_at(text))
+
+        st.button("Read it", key="read-it", type="primary", on_click=read)
 
 
 def _keep(key: str, options: list[str]) -> None:

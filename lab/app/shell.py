@@ -171,6 +171,7 @@ def _sentence(error: Exception) -> str:
 # Streamlit has no setting for these.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
+[data-testid="stStatusWidget"] {display: none}
 [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.6rem; z-index: 50}
 .st-key-scrubbers {background: PAGE}
 </style>"""

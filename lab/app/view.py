@@ -6,7 +6,7 @@ import streamlit as st
 
 from lab import jobs
 from lab.app import pulse, shell
-from lab.app.scrub import Place, scrubbers
+from lab.app.scrub import Place, another_text, scrubbers
 from lab.jobs import Job
 
 
@@ -22,6 +22,7 @@ def view(title: str, says: str, notebook: str, draw: Callable[[Job, Place], None
     pulse.pulse(job)
 
     def body(job: Job) -> None:
+        shell.complain()
         place = scrubbers(job, begin=begin)
         if place is None:
             _not_yet(job)
@@ -54,6 +55,6 @@ def _not_yet(job: Job) -> None:
         else:
             st.markdown(
                 "**No picture of this run has been taken**: it was started outside of the dashboard. "
-                "Start a run on the Train page to see pictures of it."
+                "One of its newest checkpoint can be taken now."
             )
-            shell.link("train", "Go to Train", ":material/play_circle:")
+            another_text(job, "Take a picture")

@@ -12,6 +12,7 @@ import pytest
 import strawberry
 from lab import jobs, notes, process, recorded
 from lab.jobs import Job, JobError, Status
+from lab.probe import Probe
 from strawberry.config import Config
 from strawberry.errors import RunError
 from strawberry.eventlog import read_events
@@ -67,6 +68,10 @@ def test_a_run_is_steered_from_start_to_stop_and_resumed_to_its_end(tiny: Config
     stepped = until(job, lambda status: status.state == "paused" and status.step == paused.step + 2)
     assert stepped.step in recorded.probes(job.folder)
 
+    picture = recorded.probe_path(job.folder, stepped.step)
+    job.look_at("quite another text")
+    until(job, lambda _: Probe.load(picture).text == "quite another text")
+
     job.resume()
     until(job, lambda status: status.state == "training" and status.step > stepped.step + 2)
     job.stop()
@@ -82,6 +87,12 @@ def test_a_run_is_steered_from_start_to_stop_and_resumed_to_its_end(tiny: Config
     events, _ = read_events(job.folder / "events.jsonl")
     steps = [event.step for event in events if event.event == "step"]
     assert steps == list(range(1, done.step + 1))
+    assert Probe.load(recorded.probe_path(job.folder, done.step)).text == "quite another text"
+
+    job.look_at("")
+    assert Probe.load(recorded.probe_path(job.folder, done.step)).text.startswith("the strawberry of line")
+    with pytest.raises(RunError, match="at least two"):
+        job.look_at("x")
 
 
 @pytest.mark.slow
@@ -207,3 +218,5 @@ def test_a_run_of_the_command_line_is_listed_and_cannot_be_steered(runs: Path) -
             action()
     with pytest.raises(JobError, match="command line"):
         job.resume()
+    with pytest.raises(RunError, match=r"damaged|cannot be read"):
+        job.look_at("a text")
