@@ -122,9 +122,9 @@ def _draw(
         figure.update_annotations({"font.color": c.wc if name.startswith("wC") else c.wt}, selector={"text": name})
     for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):
         for r, picture in enumerate(pictures):
-            hover = (
-                f"<b>{symbol} · {names[r][side]}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}{unit}<extra></extra>"
-            )
+            unit = "" if ranges == "shared" else f" × RMS {sizes[side][r]:.4g}"
+            name = f"{symbol} · {names[r][side]}"
+            hover = f"<b>{name}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}{unit}<extra></extra>"
             trace = go.Heatmap(
                 z=picture.astype(np.float32),
                 x=columns.astype(np.int32),
