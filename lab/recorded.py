@@ -10,7 +10,12 @@ from lab import notes
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 
-# A run that wrote an event this recently is taken to be at work still.
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# Where locks cannot be asked about: a run that wrote an event this many seconds ago is taken to be at work still.
 FRESH = 30.0
 
 
@@ -24,11 +29,9 @@ def ending(folder: Path) -> tuple[str, str, int, int]:
         reason = str(last[-1].get("reason") or "finished")
         done = reason in ("done", "finished")
         return ("finished", "", step, steps) if done else ("stopped", reason, step, steps)
-    try:
-        age = time.time() - events.stat().st_mtime
-    except OSError:
+    if not last:
         return "stopped", "Nothing has been recorded in this run yet.", 0, 0
-    if age < FRESH:
+    if _held(folder):
         return "training", "It was started outside of the dashboard, so it can only be watched from here.", step, steps
     return "stopped", f"Its record ends at step {step} without a word that it finished.", step, steps
 
@@ -81,6 +84,21 @@ def verdict(folder: Path) -> tuple[bool, str] | None:
 def probe_path(folder: Path, step: int) -> Path:
     """The file of the probe taken at a step."""
     return folder / "probes" / f"step-{step}.npz"
+
+
+def _held(folder: Path) -> bool:
+    """Whether a trainer, anywhere on this machine, holds the run's lock."""
+    try:
+        with open(folder / "lock", "rb") as file:
+            if fcntl is None:
+                return time.time() - (folder / "events.jsonl").stat().st_mtime < FRESH
+            # Let go at once by closing; a shared lock does not keep other readers out.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 def _numbered(folder: Path, pattern: str, holding: str = "") -> list[int]:

@@ -11,6 +11,7 @@ import strawberry
 from lab import jobs
 from lab.app import words
 from lab.app.shell import attempt, choose
+from lab.process import free_memory
 from strawberry.config import Config
 from strawberry.data import CORPORA
 from strawberry.data.files import decode
@@ -188,17 +189,19 @@ def _cost(config: Config, steps: int) -> None:
     """Parameters, computation and memory, before anything starts."""
     cost = _estimate(json.dumps(config.to_dict()))
     tokens = config.batch_size * config.grad_accum * config.seq_len
-    first, second = st.columns(2)
-    active = f"{words.count(cost.active_parameters)} work on each token"
-    first.metric("Parameters", words.count(cost.parameters), help=active)
-    second.metric("Memory to train", words.size(cost.memory_bytes), help=f"{words.size(_free())} are free now")
-    first.metric(
-        "FLOPs per token", words.count(cost.flops_per_token), help="Floating-point operations, forward and backward."
+    shown = (
+        ("Parameters", words.count(cost.parameters), f"{words.count(cost.active_parameters)} work on each token"),
+        ("Memory to train", words.size(cost.memory_bytes), f"{words.size(free_memory())} are free now"),
+        ("FLOPs per token", words.count(cost.flops_per_token), "Floating-point operations, forward and backward."),
+        (
+            "FLOPs of the run",
+            words.count(cost.flops_per_token * tokens * steps),
+            f"{tokens:,} tokens × {steps:,} steps",
+        ),
     )
-    second.metric(
-        "FLOPs of the run", words.count(cost.flops_per_token * tokens * steps),
-        help=f"{tokens:,} tokens per step × {steps:,} steps",
-    )  # fmt: skip
+    with st.container(horizontal=True, gap="small"):
+        for label, value, help in shown:
+            st.metric(label, value, help=help, width=150)
     if not config.causal:
         st.warning("**Reads the future**: its weights are made from the whole batch. Good as a control only.")
 
@@ -206,9 +209,3 @@ def _cost(config: Config, steps: int) -> None:
 @st.cache_data(max_entries=64, ttl=3600, show_spinner=False)
 def _estimate(described: str) -> Any:
     return strawberry.estimate(Config.from_dict(json.loads(described)))
-
-
-def _free() -> float:
-    from lab.process import free_memory
-
-    return free_memory()

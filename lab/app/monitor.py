@@ -95,20 +95,20 @@ def _waiting(status: Status) -> None:
 
 def _numbers(record: live.Record, status: Status) -> None:
     newest = record.steps[-1]
-    with st.container(key="numbers"):
-        first, second, third, fourth, fifth = st.columns(5)
-    first.metric("Training loss", f"{newest.loss:.3f}", help="Nats per token on the newest batch; lower is better.")
-    if record.evaluated:
-        last = record.evaluated[-1]
-        told = f"On text that is not trained on, at step {last.step:,}: {last.loss:.3f} nats per token."
-        second.metric("Validation, bits/byte", f"{last.bits_per_byte:.3f}", help=told)
-    else:
-        waits = "It is measured now and then, on text that is not trained on."
-        second.metric("Validation, bits/byte", "–", help=waits)
-    speed = status.tokens_per_s or newest.tokens_per_s
-    third.metric("Tokens per second", words.count(speed))
-    fourth.metric("Learning rate", f"{newest.lr:.2g}", help="It warms up, stays, then cools down.")
-    fifth.metric("Gradient norm", f"{newest.grad_norm:.2g}", help="Before clipping; jumps mean trouble.")
+    with st.container(key="numbers", horizontal=True, gap="medium"):
+        _number("Training loss", f"{newest.loss:.3f}", "Nats per token on the newest batch; lower is better.")
+        told = "It is measured now and then, on text that is not trained on."
+        if record.evaluated:
+            last = record.evaluated[-1]
+            told = f"On text that is not trained on, at step {last.step:,}: {last.loss:.3f} nats per token."
+        _number("Validation, bits/byte", f"{record.evaluated[-1].bits_per_byte:.3f}" if record.evaluated else "–", told)
+        _number("Tokens per second", words.count(status.tokens_per_s or newest.tokens_per_s))
+        _number("Learning rate", f"{newest.lr:.2g}", "It warms up, stays, then cools down.")
+        _number("Gradient norm", f"{newest.grad_norm:.2g}", "Before clipping; jumps mean trouble.")
+
+
+def _number(label: str, value: str, help: str | None = None) -> None:
+    st.metric(label, value, help=help, width=170)
 
 
 def _samples(record: live.Record) -> None:

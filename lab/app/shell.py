@@ -172,6 +172,12 @@ def _sentence(error: Exception) -> str:
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
 [data-testid="stStatusWidget"] {display: none}
-[data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.6rem; z-index: 50}
-.st-key-scrubbers {background: PAGE}
+@media (min-width: 900px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.6rem; z-index: 50}
+  .st-key-scrubbers {background: PAGE}
+}
+@media (max-width: 640px) {
+  [class*="st-key-exhibit-"] {overflow-x: auto}
+  [class*="st-key-exhibit-"] [data-testid="stPlotlyChart"] {min-width: 560px}
+}
 </style>"""

@@ -10,7 +10,7 @@ import pytest
 
 from lab import jobs
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 PAGES = {"retention": "Retention", "experts": "Experts", "attention": "Attention and AFT"}
 # What each page must draw, as titles of figures.
 DRAWN = {"retention": "wC and wT over the passes", "experts": "token by token", "attention": "Who reads whom"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab import notes, recorded
+from strawberry.lock import RunLock
 
 
 def write(folder: Path, *lines: str, age: float = 0.0) -> None:
@@ -24,7 +25,7 @@ STEP = '{"event": "step", "step": 12}'
     [
         ([STEP, '{"event": "finished", "step": 12, "reason": "done"}'], 0, "finished", ""),
         ([STEP, '{"event": "finished", "step": 12, "reason": "the loss is not finite"}'], 0, "stopped", "not finite"),
-        ([STEP], 0, "training", "outside of the dashboard"),
+        ([STEP], 0, "stopped", "ends at step 12"),
         ([STEP, '{"event": "st'], 900, "stopped", "ends at step 12"),
     ],
 )
@@ -33,6 +34,17 @@ def test_how_a_run_without_a_worker_ended(tmp_path: Path, lines: list[str], age:
     told = recorded.ending(tmp_path)
     assert (told[0], told[2]) == (state, 12)
     assert word in told[1]
+
+
+def test_a_run_whose_lock_is_held_is_training(tmp_path: Path) -> None:
+    write(tmp_path, STEP)
+    lock = RunLock(tmp_path)
+    state, sentence, step, _ = recorded.ending(tmp_path)
+    assert (state, step) == ("training", 12)
+    assert "outside of the dashboard" in sentence
+    lock.release()
+    assert recorded.ending(tmp_path)[0] == "stopped"
+    RunLock(tmp_path).release()
 
 
 def test_an_empty_folder_has_recorded_nothing(tmp_path: Path) -> None:
