@@ -10,6 +10,9 @@ import torch
 from strawberry.config import Config
 from strawberry.errors import ConfigError
 
+# Below this width a CPU spends more on casting weights and activations than it gains in the products.
+WIDE_ON_CPU = 256
+
 
 def resolve_device(config: Config) -> torch.device:
     """The device that ``config.device`` asks for; raises :class:`ConfigError` when there is none."""
@@ -19,9 +22,10 @@ def resolve_device(config: Config) -> torch.device:
 
 
 def resolve_precision(config: Config, device: torch.device) -> str:
-    """``"bf16"`` or ``"fp32"``: ``auto`` takes bf16 where the hardware multiplies it at least as fast."""
+    """``"bf16"`` or ``"fp32"``: ``auto`` takes bf16 where the hardware has it and the matrices are worth the casts."""
     if config.precision == "auto":
-        return "bf16" if has_bf16(device) else "fp32"
+        wide = device.type != "cpu" or config.d_model >= WIDE_ON_CPU
+        return "bf16" if wide and has_bf16(device) else "fp32"
     return config.precision
 
 

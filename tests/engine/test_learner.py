@@ -10,7 +10,7 @@ import strawberry
 from strawberry.config import Config
 from strawberry.errors import ConfigError
 from strawberry.learner import DivergedError, Learner
-from strawberry.precision import has_bf16, resolve_device, resolve_precision
+from strawberry.precision import WIDE_ON_CPU, has_bf16, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,9 @@ def test_bf16_computes_less_precisely_and_keeps_fp32_weights(config: Config) -> 
 
 def test_auto_is_what_the_hardware_has(config: Config) -> None:
     auto = config.replace(precision="auto")
-    assert resolve_precision(auto, CPU) == ("bf16" if has_bf16(CPU) else "fp32")
+    assert resolve_precision(auto, CPU) == "fp32"
+    wide = auto.replace(d_model=WIDE_ON_CPU)
+    assert resolve_precision(wide, CPU) == ("bf16" if has_bf16(CPU) else "fp32")
     assert resolve_precision(config.replace(precision="bf16"), CPU) == "bf16"
     assert resolve_device(config.replace(device="cpu")) == CPU
 
