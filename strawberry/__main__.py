@@ -1,18 +1,19 @@
 """The command line: ``strawberry train | generate | presets | leaks | lab``.
 
 Exit codes: 0 done, 1 a model that leaks, 2 something asked for that cannot work, 3 a training whose loss is no longer
-finite, 130 interrupted.
+finite, 70 a fault of this program, 130 interrupted.
 """
 
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from strawberry.cli.options import Parser, UsageError, add_fields, count, count_or_none
 from strawberry.errors import StrawberryError
 
-WRONG, INTERRUPTED, CLOSED = 2, 130, 141
+WRONG, BUG, INTERRUPTED, CLOSED = 2, 70, 130, 141
 _Command = Callable[[argparse.Namespace], int]
 
 
@@ -35,10 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         return CLOSED
     except OSError as error:
         return _say(f"{error.filename or 'the system'}: {error.strerror or error}", WRONG)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "alloc" in str(error) or "out of memory" in str(error):
+    except Exception as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
             return _say("there is not enough memory; lower batch_size, seq_len or d_model", WRONG)
-        raise
+        traceback.print_exc()
+        return BUG
 
 
 def parser() -> Parser:

@@ -82,6 +82,8 @@ def open_training(
     """
     if config is not None and not isinstance(config, Config):
         raise ConfigError(f"config must be a Config such as strawberry.preset('strawberry-nano'); got {config!r}")
+    if path is not None and (path == Path() or "\0" in str(path)):
+        raise RunError("the run folder has no name; give run a path such as runs/first")
     if resume and path is None:
         raise RunError("there is nothing to resume without a run folder; name one with run")
     if resume and init_from is not None:

@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM as a polite request: the step in hand is finished first, a second one stops at once."""
 
+import os
 import signal
+import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -8,9 +10,8 @@ from typing import Any, Self
 class Interruption:
     """While the block lasts, ``asked`` becomes the exit code that the first signal calls for (130 or 143)."""
 
-    def __init__(self, notice: "Any") -> None:
+    def __init__(self) -> None:
         self.asked: int | None = None
-        self._notice = notice
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -28,4 +29,7 @@ class Interruption:
         if self.asked is not None:
             raise KeyboardInterrupt
         self.asked = 128 + number
-        self._notice("stopping after this step; once more stops at once")
+        # Python's own streams must not be entered twice, and the signal may have come in the middle of a write.
+        os.write(
+            sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nstopping after this step; again to stop at once\n"
+        )

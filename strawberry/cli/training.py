@@ -41,7 +41,7 @@ def train(values: argparse.Namespace) -> int:
 
 def _run(trainer: Trainer, show: "Json | Terminal") -> int:
     try:
-        with show, Interruption(_notice) as interruption:
+        with show, Interruption() as interruption:
             for event in trainer:
                 show(event)
                 if interruption.asked is not None and trainer.step < trainer.plan.steps:

@@ -187,3 +187,21 @@ def test_a_reader_that_goes_away_leaves_a_saved_run(text_file: Path, tmp_path: P
     process.stderr.close()
     assert errors == ""
     assert open_run(tmp_path / "run").steps()
+
+
+def test_a_fault_of_ours_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(commands, "presets", fault)
+    assert main(["presets"]) == 70
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(commands, "presets", full)
+    assert main(["presets"]) == 2
+    assert capsys.readouterr().err == "strawberry: there is not enough memory; lower batch_size, seq_len or d_model\n"

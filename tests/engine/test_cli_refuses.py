@@ -55,6 +55,8 @@ CASES: list[tuple[str, str]] = [
     ("train strawberry-pico --data {text} --run {run}", "already holds a run; resume it with --resume"),
     ("train strawberry-pico --data {text} --run {here}", "is not empty and holds no run"),
     ("train strawberry-pico --data {text} --run {text}/below", "Not a directory"),
+    ("train strawberry-pico --data {text} --run .", "the run folder has no name"),
+    ("train strawberry-pico --data {text} --run=", "the run folder has no name"),
     ("train --resume", "nothing to resume without a run folder"),
     ("train --run absent --resume", "there is no run 'absent' to resume"),
     ("train --run {here} --resume", "is no run folder"),
