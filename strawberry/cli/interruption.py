@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -30,6 +29,4 @@ class Interruption:
             raise KeyboardInterrupt
         self.asked = 128 + number
         # Python's own streams must not be entered twice, and the signal may have come in the middle of a write.
-        os.write(
-            sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nstopping after this step; again to stop at once\n"
-        )
+        os.write(2, b"\nstopping after this step; again to stop at once\n")
