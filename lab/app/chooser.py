@@ -48,17 +48,19 @@ def chooser() -> None:
             _cost(wish.config, wish.steps)
         if wish.wrong:
             st.error(wish.wrong, icon=":material/error:")
-        st.button(
+        pressed = st.button(
             "Start training",
             type="primary",
             icon=":material/play_arrow:",
             disabled=bool(wish.wrong),
             width="stretch",
-            on_click=attempt,
-            args=(lambda: start(wish),),
             key="start",
         )
         st.caption("Training runs in a process of its own: close this page and come back, the address finds it again.")
+    # Not in a callback, which would know what the form said at the last draw, not at the press.
+    if pressed:
+        attempt(lambda: start(wish))
+        st.rerun()
 
 
 def start(wish: Wish) -> None:
@@ -71,8 +73,6 @@ def start(wish: Wish) -> None:
         alone=not st.session_state.get("beside", False),
     )  # fmt: skip
     choose(job.name)
-    for key in ("step", "loop", "layer"):
-        st.session_state.pop(key, None)
 
 
 def free_name(stem: str) -> str:

@@ -67,7 +67,6 @@ def draw(job: Job, place: Place) -> None:
             routers(probe), hide_index=True, key="routers",
             column_config={
                 "evenness": st.column_config.NumberColumn(format="%.2f"),
-                "flips": st.column_config.NumberColumn(format="percent"),
             },
         )  # fmt: skip
 
@@ -80,7 +79,7 @@ def routers(probe: Probe) -> pd.DataFrame:
         for loop in range(probe.loops):
             gates = probe.gates(layer, loop, kind)
             dead = [probe.expert_names(layer, kind)[expert] for expert in measure.dead(gates)]
-            flips = None if before is None else measure.flips(before, gates)
+            flips = "–" if before is None else f"{measure.flips(before, gates):.0%}"
             even = measure.entropy(measure.load(gates))
             row = {"layer": layer, "experts": kind, "pass": loop + 1, "evenness": even}
             rows.append({**row, "dead": ", ".join(dead) or "none", "flips": flips})

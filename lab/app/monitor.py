@@ -166,7 +166,10 @@ def _closer(job: Job, status: Status) -> None:
             saved = recorded.checkpoints(job.folder)
             st.caption(f"Folder: {job.folder} · checkpoints: {', '.join(map(str, saved)) or 'none yet'}")
             st.json(job.request.get("config") or {}, expanded=False)
-            st.code(job.log() or "The log is empty.", language=None, height=240)
+            if log := job.log():
+                st.code(log, language=None, height=240)
+            else:
+                st.caption("The worker's log is empty, as it should be.")
             if status.live and status.state != "paused":
                 ask = "End a worker that no longer listens. What came after its last checkpoint is lost."
                 st.button("End it now", key="kill", on_click=job.kill, help=ask, type="tertiary")

@@ -85,12 +85,10 @@ def another_text(job: Job, label: str = "Read another text") -> None:
             "Text", key="read", height=140, max_chars=20_000, placeholder="Leave it empty for a default."
         )
         st.caption("The model reads its beginning, up to 256 tokens; all pictures from now on show it reading this.")
-
-        def read() -> None:
+        if st.button("Read it", key="read-it", type="primary"):
             with st.spinner("The model is reading…"):
                 shell.attempt(lambda: job.look_at(text))
-
-        st.button("Read it", key="read-it", type="primary", on_click=read)
+            st.rerun()
 
 
 def _keep(key: str, options: list[str]) -> None:

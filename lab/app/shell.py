@@ -39,7 +39,7 @@ def main() -> None:
     st.session_state["pages"] = every
     page = st.navigation(list(every.values()))
     _begin(page)
-    sidebar()
+    sidebar(restart=page.title == every["train"].title)
     guarded(page.run)()
 
 
@@ -84,8 +84,9 @@ def chosen() -> Job | None:
 
 
 def choose(name: str | None) -> None:
-    """Look at another run from the next draw on; call it from a button's callback only."""
-    st.session_state[RUN] = name
+    """Look at another run from the next draw on, and at its newest picture."""
+    # The picker is on the page already, and may be set only before it is drawn.
+    st.session_state["next"] = name
 
 
 def theme() -> str:
@@ -99,8 +100,12 @@ def link(name: str, label: str, icon: str | None = None) -> None:
         st.page_link(page, label=label, icon=icon)
 
 
-def sidebar() -> None:
-    """The run picker with the state of the run that is chosen."""
+def sidebar(*, restart: bool = False) -> None:
+    """The run picker with the state of the run that is chosen; ``restart`` offers to begin another one."""
+    if "next" in st.session_state:
+        st.session_state[RUN] = st.session_state.pop("next")
+        for key in ("step", "loop", "layer"):
+            st.session_state.pop(key, None)
     folder = jobs.runs_folder()
     runs = jobs.every(folder)
     names = [job.name for job in runs]
@@ -122,7 +127,8 @@ def sidebar() -> None:
         job = chosen()
         if job is not None:
             badges(job, job.status())
-            st.button("New run", icon=":material/add:", on_click=_new_run, width="stretch")
+            if restart:
+                st.button("New run", icon=":material/add:", on_click=_new_run, width="stretch")
 
 
 def badges(job: Job, status: Status) -> None:
@@ -143,14 +149,10 @@ def badges(job: Job, status: Status) -> None:
 def _new_run() -> None:
     choose(None)
     st.session_state["missing"] = None
-    if page := st.session_state.get("pages", {}).get("train"):
-        st.session_state["go"] = page
 
 
 def _begin(page: Any) -> None:
     """On the first draw: remember a link to a run that is not there, or open on the run that is training."""
-    if (go := st.session_state.pop("go", None)) is not None and go != page:
-        st.switch_page(go)
     if "begun" in st.session_state:
         return
     st.session_state["begun"] = True
@@ -172,8 +174,9 @@ def _sentence(error: Exception) -> str:
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
 [data-testid="stStatusWidget"] {display: none}
+[data-stale="true"] {opacity: 1 !important}
 @media (min-width: 900px) {
-  [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.6rem; z-index: 50}
+  [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.75rem; z-index: 50}
   .st-key-scrubbers {background: PAGE}
 }
 @media (max-width: 640px) {

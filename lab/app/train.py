@@ -50,7 +50,7 @@ def _recent() -> None:
     for job in runs:
         status = job.status()
         colour, icon = words.BADGES[status.state]
-        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            st.button(job.name, key=f"open-{job.name}", on_click=shell.choose, args=(job.name,), type="tertiary")
-            st.badge(status.state, color=colour, icon=icon)  # type: ignore[arg-type]
-            st.caption(words.progress(status))
+        first, second, third = st.columns([3, 2, 5], vertical_alignment="center")
+        first.button(job.name, key=f"open-{job.name}", on_click=shell.choose, args=(job.name,), type="tertiary")
+        second.badge(status.state, color=colour, icon=icon)  # type: ignore[arg-type]
+        third.caption(words.progress(status))
