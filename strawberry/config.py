@@ -8,21 +8,18 @@ from typing import Any, Self
 from strawberry.errors import ConfigError
 
 
-def _option(
-    default: Any, group: str, help: str, choices: tuple[str, ...] | None = None, low: float | None = None
-) -> Any:
-    metadata = {"group": group, "help": help, "choices": choices, "low": low}
-    return field(default=default, metadata=metadata)
+def _option(group: str, default: Any, help: str, choices: tuple[str, ...] | None, low: Any, high: Any) -> Any:
+    return field(default=default, metadata={"group": group, "help": help, "choices": choices, "low": low, "high": high})
 
 
-def model(default: Any, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+def model(default: Any, help: str, choices: tuple[str, ...] | None = None, low: Any = None, high: Any = None) -> Any:
     """A field that shapes the model."""
-    return _option(default, "model", help, choices, low)
+    return _option("model", default, help, choices, low, high)
 
 
-def training(default: Any, help: str, choices: tuple[str, ...] | None = None, low: float | None = None) -> Any:
+def training(default: Any, help: str, choices: tuple[str, ...] | None = None, low: Any = None, high: Any = None) -> Any:
     """A field that shapes the training and leaves the model as it is."""
-    return _option(default, "training", help, choices, low)
+    return _option("training", default, help, choices, low, high)
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,15 @@ class Config:
     """Everything that a run needs to be repeated, besides its data and its number of steps.
 
     Raises :class:`ConfigError` when a value cannot work. ``metadata`` of each field holds its group
-    (``model`` or ``training``), a sentence of help, and its choices or lowest value.
+    (``model`` or ``training``), a sentence of help, and its choices or bounds.
     """
 
     family: str = model("strawberry", "the family of the preset that this configuration came from")
     vocab_size: int = model(1024, "number of token ids", low=2)
     seq_len: int = model(256, "tokens per training sequence", low=1)
     d_model: int = model(128, "width of the residual stream (C)", low=2)
-    n_layers: int = model(3, "layers in the shared stack", low=1)
-    loops: int = model(2, "passes over the shared stack (R)", low=1)
+    n_layers: int = model(3, "layers in the shared stack", low=1, high=1000)
+    loops: int = model(2, "passes over the shared stack (R)", low=1, high=1000)
     n_heads: int = model(4, "heads of a mixer (H)", low=1)
     d_qkv: int = model(128, "width of q, k and v, all heads together (D)", low=2)
     mixer: str = model("aft", "token mixer, or a comma-separated pattern repeated over the layers")
@@ -173,7 +170,8 @@ class Config:
 
 
 def _checked(item: "dataclasses.Field[Any]", value: Any) -> Any:
-    name, choices, low = item.name, item.metadata["choices"], item.metadata["low"]
+    name = item.name
+    choices, low, high = (item.metadata[key] for key in ("choices", "low", "high"))
     wanted = item.type
     if wanted == tuple[int, ...]:
         try:
@@ -190,6 +188,8 @@ def _checked(item: "dataclasses.Field[Any]", value: Any) -> Any:
         raise ConfigError(f"{name} must be a finite number; got {value}")
     if low is not None and value < low:
         raise ConfigError(f"{name} must be at least {low}; got {value}")
+    if high is not None and value > high:
+        raise ConfigError(f"{name} must be at most {high}; got {value}")
     return value
 
 

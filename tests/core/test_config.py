@@ -36,6 +36,7 @@ def test_a_config_cannot_be_changed() -> None:
         ({"loop": 3}, "did you mean loops"),
         ({"zzz": 3}, "the fields are"),
         ({"loops": 0}, "loops must be at least 1"),
+        ({"n_layers": 10**8}, "n_layers must be at most 1000"),
         ({"loops": 2.5}, "loops must be a whole number"),
         ({"loops": True}, "loops must be a whole number"),
         ({"learning_rate": float("nan")}, "finite"),
