@@ -32,6 +32,10 @@ def exhibit(name: str, says: str, probe: Probe, *others: Any, key: str = "", **o
 def show(figure: go.Figure, key: str, *, alt: str = "", **more: Any) -> None:
     """A figure in the page's width, with zoom that survives an update and its picture to download."""
     title = alt or figure.layout.title.text or key  # type: ignore[union-attr]
+    # A sentence stands above each figure: no empty band between the two.
+    figure.update_layout(title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6}})
+    if (above := figure.layout.margin.t) and figure.layout.title.text:  # type: ignore[union-attr]
+        figure.update_layout(margin_t=above - 18)
     saved = {"format": "svg", "filename": _plain(title)}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
     st.plotly_chart(figure, key=f"figure-{key}", theme=None, config=config | more, alt=_plain(title, " "))

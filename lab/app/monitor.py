@@ -116,7 +116,7 @@ def _samples(record: live.Record) -> None:
     if not record.samples:
         st.caption("A sample appears here now and then.")
         return
-    with st.container(height=340, border=False):
+    with st.container(height=340 if len(record.samples) > 2 else "content", border=False):
         for sample in reversed(record.samples):
             st.caption(f"step {sample.step:,}")
             st.text(f"{sample.prompt}{sample.text}")

@@ -44,10 +44,10 @@ def draw(job: Job, place: Place) -> None:
     layer, frame = place.layer, place.frame
     exhibit(
         "filmstrip",
-        "**Each panel is a weight matrix**: rows are outputs, columns inputs, blue is negative, red positive, all on "
-        "one scale. Left to right: where it begins, then after each rewriting. The outlined column is the pass that is "
-        "chosen above. *Surprising would be:* wC panels that look alike (the rewriting does nothing), or stripes that "
-        "take over (a few inputs decide everything).",
+        "**Each panel is a weight matrix**: rows are outputs, columns inputs, blue is negative, red positive, measured "
+        "in the panel's own size (its RMS). Left to right: where it begins, then after each rewriting; the outlined "
+        "column is the pass chosen above. *Surprising would be:* wC panels that look alike (the rewriting does "
+        "nothing), or stripes that take over (a few inputs decide everything).",
         probe, layer=layer, projection=projection, chunk=chunk, frame=frame,
     )  # fmt: skip
     left, right = st.columns(2, gap="medium")

@@ -9,6 +9,7 @@ import streamlit as st
 
 from lab import jobs, recorded
 from lab.app import brand, words
+from lab.app.daylight import daylight
 from lab.figures import colours
 from lab.jobs import Job, Status
 from strawberry.errors import StrawberryError
@@ -41,6 +42,7 @@ def main() -> None:
     _begin(page)
     sidebar(restart=page.title == every["train"].title)
     guarded(page.run)()
+    daylight()
 
 
 def guarded(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,12 +177,13 @@ STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
 [data-testid="stStatusWidget"] {display: none}
 [data-stale="true"] {opacity: 1 !important}
+[class*="st-key-exhibit-"] {gap: 0.75rem}
 @media (min-width: 900px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.75rem; z-index: 50}
   .st-key-scrubbers {background: PAGE}
 }
 @media (max-width: 640px) {
-  [class*="st-key-exhibit-"] {overflow-x: auto}
-  [class*="st-key-exhibit-"] [data-testid="stPlotlyChart"] {min-width: 560px}
+  [class*="st-key-exhibit-"] [data-testid="stElementContainer"] {overflow-x: auto}
+  [class*="st-key-exhibit-"] [data-testid="stFullScreenFrame"]:has(.js-plotly-plot) {min-width: 560px}
 }
 </style>"""

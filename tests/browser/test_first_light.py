@@ -164,3 +164,17 @@ def test_scrubbing_changes_the_picture_and_the_address(browser: Any, served: Any
     page.get_by_text("a look, at step 0").wait_for(timeout=patience(20) * 1000)
     drawn(page, "pass 1")
     context.close()
+
+
+def test_figures_follow_when_the_person_switches_to_dark(browser: Any, served: Any) -> None:
+    """The page turns dark at once; figures must not stay behind in colours that cannot be read there."""
+    context = browser.new_context(color_scheme="light", viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    page.goto(f"{served.address}/retention?run=strawberry-nano-1")
+    drawn(page, DRAWN["retention"])
+    light = page.locator(".gtitle").first.evaluate("title => title.style.fill")
+    page.locator("[data-testid=stMainMenu] button").click()
+    page.locator("[data-testid=stMainMenuPopover]").get_by_text("Dark").first.click()
+    changed = "before => document.querySelector('.gtitle').style.fill !== before"
+    page.wait_for_function(changed, arg=light, timeout=patience(20) * 1000)
+    context.close()
