@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lab import notes, process
+from lab import notes, prepare, process
 from lab.pace import Pace, thin
 from lab.recorded import probe_path
 
@@ -72,7 +72,9 @@ class Worker:
         # A worker that ended before the run was described left nothing to resume.
         resume = bool(asked.get("resume")) and (self.folder / CONFIG).is_file()
         plan: dict[str, Any] = {"steps": self.steps} if resume else rhythm(self.steps, asked["data"])
-        self.trainer = Trainer(config, data, self.folder, resume=resume, **plan)
+        # Tokens may be in the making already, since the dashboard was opened.
+        with prepare.turn():
+            self.trainer = Trainer(config, data, self.folder, resume=resume, **plan)
         self._step = self.trainer.step
         self._say("training", "The first step is under way.")
         for event in self.trainer:

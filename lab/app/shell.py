@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab import jobs, recorded
+from lab import jobs, prepare, recorded
 from lab.app import brand, words
 from lab.app.daylight import daylight
 from lab.figures import colours
@@ -43,6 +43,7 @@ def main() -> None:
     sidebar(restart=page.title == every["train"].title)
     guarded(page.run)()
     daylight()
+    prepare.ahead()
 
 
 def guarded(draw: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import strawberry
-from lab import notes, process
+from lab import notes, prepare, process
 from lab.worker import Worker
 from strawberry.config import Config
 
@@ -89,6 +89,12 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Page]
         return Page(app.run())
 
     return drawn
+
+
+@pytest.fixture(autouse=True)
+def not_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text is prepared ahead while pages are tested."""
+    monkeypatch.setattr(prepare, "ahead", lambda: None)
 
 
 @pytest.fixture
