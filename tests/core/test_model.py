@@ -164,7 +164,7 @@ def test_parameters_are_those_built() -> None:
 
 @pytest.mark.parametrize("family", strawberry.families())
 def test_small_is_the_size_of_gpt2(family: str) -> None:
-    assert 110e6 < strawberry.estimate(strawberry.preset(f"{family}-small")).parameters < 138e6
+    assert 120e6 < strawberry.estimate(strawberry.preset(f"{family}-small")).parameters < 128e6
 
 
 def test_bf16_stays_near_fp32() -> None:
