@@ -16,10 +16,16 @@ from lab.app.shell import theme
 from lab.probe import Probe
 
 
-def exhibit(name: str, says: str, probe: Probe, *others: Any, key: str = "", **options: Any) -> None:
-    """Draw ``lab.figures.<name>(probe, *others, **options)`` with the sentence ``says``, its table and downloads."""
-    key = f"{name}{key}"
+def exhibit(name: str, says: str, probe: Probe, *others: Any, narrow: bool = False, **options: Any) -> None:
+    """Draw ``lab.figures.<name>(probe, *others, **options)`` with the sentence ``says``, its table and downloads.
+
+    ``narrow`` leaves the run's name out of the figure's second line, where there is no room for it.
+    """
+    key = name
     figure = getattr(figures, name)(probe, *others, **options, theme=theme())
+    if narrow:
+        about = figure.layout.title.subtitle.text or ""
+        figure.update_layout(title_subtitle_text=about.removeprefix(f"{probe.label} · "))
     with st.container(border=True, key=f"exhibit-{key}"):
         st.markdown(says)
         show(figure, key)

@@ -56,7 +56,7 @@ def draw(job: Job, place: Place) -> None:
             "expert_load",
             "**Who does how much**, pass by pass; the line is an even share. "
             "*Surprising would be:* a dead expert, whose bar is missing, or one that takes most.",
-            probe, layer=place.layer, kind=kind,
+            probe, layer=place.layer, kind=kind, narrow=True,
         )  # fmt: skip
     with right, st.container(border=True, key="exhibit-routers"):
         st.markdown(

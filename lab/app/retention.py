@@ -56,14 +56,14 @@ def draw(job: Job, place: Place) -> None:
             "weight_change",
             "**How far the weights move.** Size, distance from the base, and direction (cosine 1: the same, 0: "
             "unrelated). *Surprising would be:* a size that grows from pass to pass, or a cosine to the base near 1.",
-            probe, layer=layer, chunk=chunk, which=which, frame=frame,
+            probe, layer=layer, chunk=chunk, which=which, frame=frame, narrow=True,
         )  # fmt: skip
     with right:
         exhibit(
             "spectrum",
             "**How many directions carry the matrix.** A line that falls off early means low rank. "
             "*Surprising would be:* an effective rank that collapses over the passes.",
-            probe, layer=layer, projection=projection, which=which, chunk=chunk, frame=frame,
+            probe, layer=layer, projection=projection, which=which, chunk=chunk, frame=frame, narrow=True,
         )  # fmt: skip
     exhibit(
         "input_share",
