@@ -131,7 +131,7 @@ def _text(source: str) -> tuple[str, str | None]:
         if file is None:
             raise StrawberryError("Choose a text file to upload.")
         return source, decode(file.getvalue(), file.name)
-    path = st.text_input("Path", key="path", placeholder="/home/me/texts")
+    path = st.text_input("Path", key="path", placeholder="a text file, or a folder of them")
     if not path.strip():
         raise StrawberryError("Give the path of a text file, or of a folder of text files.")
     if not Path(path.strip()).expanduser().exists():
