@@ -167,3 +167,41 @@ def test_the_buttons_fit_the_state(
     if state == "training":
         app.button(key="control-pause").click().run()
         assert notes.read(folder / "control.json")["want"] == "pause"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\x00\x01\x02binary", "is binary"),
+        ("äöü".encode("latin-1") * 40, "is not UTF-8"),
+        ("text".encode("utf-16") * 40, "UTF-16"),
+    ],
+)
+def test_an_upload_that_is_no_text_is_told_in_one_sentence(draw: Draw, content: bytes, sentence: str) -> None:
+    app = draw("train")
+    app.selectbox(key="source").select("upload").run()
+    assert "Choose a text file" in app.said
+    app.file_uploader[0].set_value(("notes.txt", content, "text/plain")).run()
+    assert not app.exception
+    assert sentence in app.error[0].value
+    assert "notes.txt" in app.error[0].value
+    assert app.button(key="start").disabled
+
+
+def test_an_uploaded_text_is_trained_on(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
+    app = draw("train")
+    app.selectbox(key="source").select("upload").run()
+    app.file_uploader[0].set_value(("berries.txt", "\ufeffbeeren — 🍓\n".encode() * 99, "text/plain")).run()
+    app.whole().button(key="start").click().run()
+    (job,) = jobs.every(tmp_path / "runs")
+    assert (job.folder / "text.txt").read_text(encoding="utf-8").startswith("beeren — 🍓")
+
+
+def test_a_model_too_large_for_this_machine_is_refused_in_one_sentence(
+    draw: Draw, no_worker: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "free_memory", lambda: 2e8)
+    app = draw("train")
+    app.button(key="start").click().run()
+    assert "choose a smaller" in app.error[0].value
+    assert not no_worker
