@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lab.figures.theme import colours
 from strawberry.events import Evaluated, Event, Step
@@ -28,6 +29,7 @@ def still(events: Iterable[Event]) -> str:
         if steps:
             axes.plot(steps, losses, color=colour, label=name, marker="o" if kind is Evaluated else None)
             axes.legend(frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="step", ylabel="loss (nats per token)")
     axes.spines[["top", "right"]].set_visible(False)
     picture = io.BytesIO()
