@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# What pytest is given: `make test PYTEST="-x tests/test_house.py"` runs one file and stops at the first failure.
-PYTEST ?= -n 2
+# `make test PYTEST="-x tests/test_house.py"` runs pytest once, with these arguments.
+PYTEST ?=
 
 .PHONY: lab test
 
@@ -13,4 +13,10 @@ lab:
 
 test:
 	@$(PYTHON) scripts/environment.py $(VENV) dev
+ifeq ($(strip $(PYTEST)),)
+# The browser has the machine to itself: what it drives is live, and waits for no other test.
+	@$(VENV)/bin/python -m pytest -n 2 -m "not browser" -ra
+	@$(VENV)/bin/python -m pytest -m browser -ra
+else
 	@exec $(VENV)/bin/python -m pytest $(PYTEST)
+endif
