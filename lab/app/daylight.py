@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 # Streamlit's theme reaches the browser's styles, but tells the server only at the next draw.
 WATCH = """
@@ -29,4 +29,4 @@ def daylight() -> None:
 
 @cache
 def _component() -> Any:
-    return st.components.v2.component("strawberry_daylight", js=WATCH)
+    return component("strawberry_daylight", js=WATCH)
