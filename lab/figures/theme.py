@@ -1,7 +1,7 @@
 """One visual language, light and dark: colours stand for meanings, scales read without red-green vision."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -150,7 +150,8 @@ def subplots(rows: int, cols: int, titles: list[str], **more: Any) -> go.Figure:
 def finish(figure: go.Figure, theme: str, *, title: str, about: str, name: str, height: int) -> go.Figure:
     """Dress a figure: a title, one quiet line under it, and a `uirevision` so that zoom survives an update."""
     c = colours(theme)
-    panel_titles = [note["text"] for note in figure.select_annotations() if note["yanchor"] == "bottom"]
+    notes = cast(Any, figure.select_annotations())
+    panel_titles = [note.text for note in notes if note.yanchor == "bottom"]
     lines = max((text.count("<br>") + 1 for text in panel_titles), default=0)
     figure.update_layout(
         template=template(theme),
