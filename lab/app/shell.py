@@ -3,7 +3,8 @@
 import gc
 import logging
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
+from itertools import count
 from typing import Any
 
 import streamlit as st
@@ -15,6 +16,7 @@ from lab.figures import colours
 from lab.jobs import Job, Status
 from strawberry.errors import StrawberryError
 
+_draws = count(1)
 RUN = "run"  # the key of the run picker, and its name in the page's address
 
 
@@ -48,14 +50,16 @@ def main() -> None:
     _settle()
 
 
-@cache
 def _settle() -> None:
-    """Take what is imported by now out of the garbage collector's rounds.
+    """Take what is in memory by now out of the garbage collector's rounds: after draws 1, 2, 4, … 64 of this server.
 
-    Streamlit collects all garbage after each draw, also of a fragment; with torch in memory that takes 0.3 s.
+    Streamlit collects all garbage after each draw, also of a fragment; with torch and plotly in memory that takes up
+    to 0.3 s, which the training next to it would feel. Modules go on being imported for a while after the first draw.
     """
-    gc.collect()
-    gc.freeze()
+    drawn = next(_draws)
+    if drawn <= 64 and drawn & (drawn - 1) == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def guarded(draw: Callable[..., Any]) -> Callable[..., Any]:
