@@ -48,6 +48,13 @@ def _generated(config: Config) -> int:
     return (5 * config.d_qkv + config.d_model) * config.d_model
 
 
+def _computed(config: Config) -> int:
+    """Positions that the projections compute for a row; a last chunk that is shorter is filled up."""
+    if config.pooling != "prefix" or config.seq_len <= config.chunk:
+        return config.seq_len
+    return math.ceil(config.seq_len / config.chunk) * config.chunk
+
+
 def _sets_per_row(config: Config) -> float:
     """Generated weight sets per row of a batch; the first chunk's is shared by all rows."""
     if config.weights == "learned" or config.pooling == "static":
@@ -59,9 +66,9 @@ def _sets_per_row(config: Config) -> float:
 
 def _multiply_adds(config: Config, model: Strawberry) -> int:
     c, d, seq = config.d_model, config.d_qkv, config.seq_len
-    per_pass = 0
+    per_pass = 0.0
     for block in model.blocks:
-        projections = _generated(config) if config.weights == "retention" else 4 * c * d
+        projections = _generated(config) * _computed(config) / seq if config.weights == "retention" else 4 * c * d
         routers = config.n_experts * c * (config.n_experts > 1) * (1 + (block.swiglu_router is not None))
         feedforward = 3 * c * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
         per_pass += projections + routers + feedforward + block.mixer.multiply_adds(seq)

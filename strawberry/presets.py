@@ -40,7 +40,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         "mixer": "aft,abundance", "windows": (4, 16, 32, 0), "d_ff": 32, "batch_size": 8,
     },
     "nano": {
-        "vocab_size": 1024, "seq_len": 256, "d_model": 128, "d_qkv": 128, "n_heads": 4, "n_layers": 3, "chunk": 96,
+        "vocab_size": 1024, "seq_len": 288, "d_model": 128, "d_qkv": 128, "n_heads": 4, "n_layers": 3, "chunk": 96,
         "mixer": "aft,aft,abundance", "windows": (8, 32, 128, 0), "d_ff": 128, "batch_size": 16,
     },
     "small": {
