@@ -1,6 +1,7 @@
 """The heartbeat of a page that shows a training: one small fragment that redraws the page when there is news."""
 
 import contextlib
+import time
 
 import streamlit as st
 
@@ -9,16 +10,24 @@ from lab.app import scrub, words
 from lab.app.shell import guarded
 from lab.jobs import Job
 
-EVERY = 2.0  # seconds
+# Seconds between two looks for news: while a run begins, while it is young, and later.
+BEGINS, YOUNG, LATER = 1.0, 1.5, 3.0
+YOUTH = 40.0
 Seen = tuple[str, tuple[int, int] | None]  # state of the run; step of its newest probe, and when that was written
 
 
 def interval(job: Job) -> float | None:
-    """How often to look for news; None when nothing can change by itself."""
-    state = job.status().state
-    if state in ("starting", "preparing data"):
-        return EVERY / 2
-    return EVERY if state in ("training", "paused") else None
+    """Seconds between two looks for news; None when nothing can change by itself.
+
+    Each look takes a moment of the processor that trains, so an older run is looked at less often.
+    """
+    status = job.status()
+    if status.state in ("starting", "preparing data"):
+        return BEGINS
+    if not status.live:
+        return None
+    young = time.time() - job.request.get("created", 0.0) < YOUTH
+    return YOUNG if young or status.state == "paused" else LATER
 
 
 def pulse(job: Job) -> None:
