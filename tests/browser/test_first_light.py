@@ -157,6 +157,8 @@ def test_scrubbing_changes_the_picture_and_the_address(browser: Any, served: Any
     page.get_by_role("radio", name="pass 1").or_(page.get_by_role("button", name="pass 1")).first.click()
     page.wait_for_url(re.compile("loop=pass"), timeout=patience(20) * 1000)
     assert "step=0" in page.url
+    # The address knows of a choice a moment before the server does.
+    settled(page)
     page.get_by_role("link", name="Experts", exact=True).click()
     page.get_by_text("a look, at step 0").wait_for(timeout=patience(20) * 1000)
     drawn(page, "pass 1")
