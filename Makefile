@@ -17,7 +17,7 @@ ifeq ($(strip $(PYTEST)),)
 # The browser has the machine to itself: what it drives is live, and waits for no other test.
 	@$(VENV)/bin/python -m pytest -n 2 -m "not browser" -ra
 # A live page gets a second chance on a busy machine: a real fault fails twice.
-	@$(VENV)/bin/python -m pytest -m browser -ra || $(VENV)/bin/python -m pytest -m browser -ra --last-failed
+	@$(VENV)/bin/python -m pytest -m browser -ra || $(VENV)/bin/python -m pytest -m browser -ra
 else
 	@exec $(VENV)/bin/python -m pytest $(PYTEST)
 endif
