@@ -112,17 +112,21 @@ def test_from_the_press_of_start_to_the_pictures_and_back_by_link(browser: Any, 
     again.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1400), ("light", 420), ("dark", 420)])
-def test_every_page_in_the_dark_and_in_a_narrow_window(
-    browser: Any, served: Any, artefacts: Path, scheme: str, width: int
-) -> None:
-    """Uses the run that the test before left; makes a short one when run alone."""
+def make_run(served: Any) -> None:
+    """A short run, unless the first test has left one."""
     if not jobs.every(served.runs):
         import strawberry
 
         job = jobs.start(served.runs, "strawberry-nano-1", strawberry.preset("strawberry-pico"), steps=20)
         while job.status().live:
             time.sleep(0.5)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1400), ("light", 420), ("dark", 420)])
+def test_every_page_in_the_dark_and_in_a_narrow_window(
+    browser: Any, served: Any, artefacts: Path, scheme: str, width: int
+) -> None:
+    make_run(served)
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     page = context.new_page()
     background = {"dark": "rgb(14, 17, 23)", "light": "rgb(255, 255, 255)"}[scheme]
@@ -146,6 +150,7 @@ def test_every_page_in_the_dark_and_in_a_narrow_window(
 
 def test_scrubbing_changes_the_picture_and_the_address(browser: Any, served: Any) -> None:
     """The place is in the address, so that a link shows the same picture."""
+    make_run(served)
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.goto(f"{served.address}/retention?run=strawberry-nano-1")
@@ -170,6 +175,7 @@ def test_scrubbing_changes_the_picture_and_the_address(browser: Any, served: Any
 
 def test_figures_follow_when_the_person_switches_to_dark(browser: Any, served: Any) -> None:
     """The page turns dark at once; figures must not stay behind in colours that cannot be read there."""
+    make_run(served)
     context = browser.new_context(color_scheme="light", viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.goto(f"{served.address}/retention?run=strawberry-nano-1")
