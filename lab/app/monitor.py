@@ -27,10 +27,7 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
         st.rerun()
     status = job.status()
     record = live.record(job.folder)
-    head, buttons = st.columns([3, 2], vertical_alignment="bottom")
-    with head:
-        st.subheader(job.name, anchor=False)
-    with buttons:
+    with st.container(key="controls"):
         _controls(job, status)
     shell.complain()
     done = status.step / status.steps if status.steps else 0.0
@@ -64,29 +61,30 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
 
 
 def _controls(job: Job, status: Status) -> None:
-    def button(label: str, icon: str, action: str, off: bool = False, main: bool = False) -> None:
-        st.button(
+    """Title and three buttons whose places never change, so that none slips under a finger about to press another."""
+    title, *slots = st.columns([5, 2, 2, 2], vertical_alignment="bottom")
+    title.subheader(job.name, anchor=False)
+    if not job.steerable or status.state == "finished":
+        return
+    held = status.state in ("paused", "stopped", "failed")
+    buttons = (
+        ("Resume", "play_arrow", job.resume, True)
+        if held
+        else ("Pause", "pause", job.pause, status.state == "training"),
+        ("One step", "skip_next", job.step, status.state == "paused"),
+        ("Stop", "stop", job.stop, status.live),
+    )
+    for slot, (label, icon, action, on) in zip(slots, buttons, strict=True):
+        slot.button(
             label,
             icon=f":material/{icon}:",
-            key=f"control-{action}",
+            key=f"control-{slots.index(slot)}",
             on_click=shell.attempt,
-            args=(getattr(job, action),),
-            disabled=off,
-            type="primary" if main else "secondary",
+            args=(action,),
+            disabled=not on,
+            type="primary" if label == "Resume" else "secondary",
+            width="stretch",
         )
-
-    with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="controls"):
-        if not job.steerable:
-            return
-        if status.state == "paused":
-            button("Resume", "play_arrow", "resume", main=True)
-        elif status.live:
-            button("Pause", "pause", "pause", off=status.state != "training")
-        elif status.state in ("stopped", "failed"):
-            button("Resume", "play_arrow", "resume", main=True)
-        if status.live:
-            button("One step", "skip_next", "step", off=status.state != "paused")
-            button("Stop", "stop", "stop")
 
 
 def _waiting(status: Status) -> None:

@@ -140,8 +140,9 @@ def test_a_link_to_a_run_that_is_gone_says_so(draw: Draw, finished: Path) -> Non
     [
         ("training", {"Pause": True, "One step": False, "Stop": True}),
         ("paused", {"Resume": True, "One step": True, "Stop": True}),
-        ("stopped", {"Resume": True}),
-        ("failed", {"Resume": True}),
+        ("stopped", {"Resume": True, "One step": False, "Stop": False}),
+        ("failed", {"Resume": True, "One step": False, "Stop": False}),
+        ("finished", {}),
     ],
 )
 def test_the_buttons_fit_the_state(
@@ -160,12 +161,12 @@ def test_the_buttons_fit_the_state(
     assert found == labels
     assert "In words." in app.said
     if state == "paused":
-        app.button(key="control-step").click().run()
+        app.button(key="control-1").click().run()
         assert notes.read(folder / "control.json") == {"want": "step", "presses": 1}
-        app.button(key="control-resume").click().run()
+        app.button(key="control-0").click().run()
         assert notes.read(folder / "control.json") == {"want": "run", "presses": 1}
     if state == "training":
-        app.button(key="control-pause").click().run()
+        app.button(key="control-0").click().run()
         assert notes.read(folder / "control.json")["want"] == "pause"
 
 
