@@ -1,6 +1,7 @@
 """A run as it trains: its controls, its curves, what it writes, and a first look inside."""
 
 import json
+import re
 
 import streamlit as st
 
@@ -51,6 +52,9 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
             bytes_per_token=bytes_per_token,
             theme=shell.theme(),
         )
+        # The curve was thinned for the screen: the figure counts its points, the person counts steps.
+        about = re.sub(r"^[\d,]+ steps", f"{status.step:,} steps", figure.layout.title.subtitle.text or "")
+        figure.update_layout(title_subtitle_text=about)
         # Fitting margins to labels is a third of what drawing it takes, time and again while the model trains.
         figure.update_xaxes(automargin=False)
         figure.update_yaxes(automargin=False)

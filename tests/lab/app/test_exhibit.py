@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from lab import Probe, figures, recorded
 from lab.app import exhibit
@@ -41,3 +42,23 @@ def test_the_page_is_self_contained_and_says_where_it_comes_from(probe: Probe) -
     assert 'src="http' not in html
     for part in ("berry", "seed", "the code"):
         assert part in html
+
+
+def test_new_numbers_are_drawn_into_the_same_figure() -> None:
+    """Otherwise each update would take the figure away, and with it the zoom."""
+
+    def script() -> None:
+        import plotly.graph_objects as go
+        import streamlit as st
+
+        from lab.app.exhibit import show
+
+        st.session_state["turn"] = st.session_state.get("turn", 0) + 1
+        show(go.Figure(go.Scatter(y=[0, st.session_state["turn"]])), "curve")
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    first = app.get("plotly_chart")[0].proto
+    app.run()
+    second = app.get("plotly_chart")[0].proto
+    assert first.spec != second.spec
+    assert first.id == second.id
