@@ -53,7 +53,7 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
             theme=shell.theme(),
         )
         # The curve was thinned for the screen: the figure counts its points, the person counts steps.
-        about = re.sub(r"^[\d,]+ steps", f"{status.step:,} steps", figure.layout.title.subtitle.text or "")
+        about = re.sub(r"^[\d,]+ steps", f"{status.step:,} steps", figure.layout.title.subtitle.text or "")  # type: ignore[union-attr]
         figure.update_layout(title_subtitle_text=about)
         # Fitting margins to labels is a third of what drawing it takes, time and again while the model trains.
         figure.update_xaxes(automargin=False)
