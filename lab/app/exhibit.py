@@ -3,7 +3,6 @@
 import io
 import re
 import tempfile
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +10,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.elements import plotly_chart
 
 from lab import figures
+from lab.app.canvas import canvas
 from lab.app.shell import theme
 from lab.probe import Probe
-
-
-def _identify_by_key() -> None:
-    """Let a figure's key alone say which figure it is, so that new numbers are drawn into it and zoom survives.
-
-    Streamlit hashes the numbers into a figure's identity even when it has a key (it does not for its widgets), so
-    that every update takes the figure away and puts up a new one. Where a version of Streamlit has no such function,
-    all stays as it is.
-    """
-    original = getattr(plotly_chart, "compute_and_register_element_id", None)
-    if original is None:
-        return
-
-    @wraps(original)
-    def by_key(*arguments: Any, **options: Any) -> str:
-        if options.get("user_key") is not None and "key_as_main_identity" in options:
-            options["key_as_main_identity"] = True
-        return original(*arguments, **options)
-
-    plotly_chart.compute_and_register_element_id = by_key
-
-
-_identify_by_key()
 
 
 def exhibit(name: str, says: str, probe: Probe, *others: Any, narrow: bool = False, **options: Any) -> None:
@@ -69,7 +45,7 @@ def show(figure: go.Figure, key: str, *, alt: str = "", **more: Any) -> None:
         figure.update_layout(margin_t=above - 18)
     saved = {"format": "svg", "filename": _plain(title)}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
-    st.plotly_chart(figure, key=f"figure-{key}", theme=None, config=config | more, alt=_plain(title, " "))
+    canvas(figure, f"figure-{key}", config=config | more, alt=_plain(title, " "))
 
 
 def _take_away(

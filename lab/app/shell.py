@@ -201,6 +201,6 @@ STYLE = """<style>
 }
 @media (max-width: 640px) {
   [class*="st-key-exhibit-"] [data-testid="stElementContainer"] {overflow-x: auto}
-  [class*="st-key-exhibit-"] [data-testid="stFullScreenFrame"]:has(.js-plotly-plot) {min-width: 560px}
+  [class*="st-key-exhibit-"] .strawberry-canvas {min-width: 560px}
 }
 </style>"""

@@ -1,0 +1,51 @@
+"""Draws figures in the browser: new numbers go into the figure that is there, so zoom survives and redraws are cheap.
+
+Streamlit's own plotly element takes a figure down and puts up a new one whenever its numbers change. While a model
+trains next to it that costs the training more than a third of its speed, and a person their zoom.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import plotly
+import plotly.graph_objects as go
+import streamlit as st
+import streamlit.components.v1 as assets
+from plotly.io.json import to_json_plotly
+from streamlit.components.v2 import component
+
+DRAW = (Path(__file__).parent / "canvas.js").read_text(encoding="utf-8")
+
+
+def canvas(figure: go.Figure, key: str, *, config: dict[str, Any], alt: str) -> None:
+    """Draw ``figure`` in the width of its place; the same ``key`` draws into the same figure.
+
+    ``config`` is plotly's (https://plotly.com/javascript/configuration-options/); ``alt`` tells those who cannot see
+    the figure what it is.
+    """
+    # Zoom belongs to the person: numbers may change under it.
+    figure.update_layout(autosize=True, uirevision=key)
+    mount(to_json_plotly({"figure": figure, "config": config, "alt": alt, "plotly": _library()}).encode(), key)
+
+
+def mount(drawing: bytes, key: str) -> None:
+    """Hand a drawing, as JSON, to the browser."""
+    _component()(key=key, data=drawing)
+
+
+@cache
+def _component() -> Any:
+    return component("strawberry_canvas", js=DRAW, isolate_styles=False)
+
+
+def _library() -> str:
+    """Where the browser finds plotly.js: the copy that the plotly package brings, served by Streamlit."""
+    _assets()
+    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"{f'/{base}' if base else ''}/component/{__name__}.plotly/plotly.min.js?v={plotly.__version__}"
+
+
+@cache
+def _assets() -> Any:
+    return assets.declare_component("plotly", path=str(Path(plotly.__file__).parent / "package_data"))
