@@ -5,7 +5,7 @@ from pathlib import Path
 from lab import recorded
 
 # Share of the wall time that looking may take.
-SHARE = 0.03
+SHARE = 0.02
 # Probes kept per run; older ones are thinned.
 KEEP = 60
 

@@ -11,7 +11,7 @@ from lab.app.shell import guarded
 from lab.jobs import Job
 
 # Seconds between two looks for news: while a run begins, while it is young, and later.
-BEGINS, YOUNG, LATER = 1.0, 1.5, 3.0
+BEGINS, YOUNG, LATER = 1.0, 1.5, 4.0
 YOUTH = 40.0
 Seen = tuple[str, tuple[int, int] | None]  # state of the run; step of its newest probe, and when that was written
 
