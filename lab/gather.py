@@ -68,7 +68,7 @@ def collect(
 
 def watch(model: Any, ids: Sequence[int]) -> tuple[Tensor, Mapping[str, list[Tensor]]]:
     """Logits (T, V) of one row, and what the taps that a probe reads carried; the model is left as it was."""
-    wanted = ("*.w_current.*", "*.w_transformed.*", "*.probs", "*.gates", "*.q", "*.k", "*.v", "*.context")
+    wanted = ("*.w_current.*", "*.w_transformed.*", "*.probs", "*.gates", "*.q", "*.k", "*.v", "*.context", "*.told.*")
     heard = [path for path in taps(model) if any(fnmatchcase(path, pattern) for pattern in wanted)]
     device = next(model.parameters()).device
     training = model.training
@@ -112,19 +112,20 @@ def routers(arrays: Arrays) -> list[list[Any]]:
 
 
 def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
-    """q (where the map needs it) and k, each (loops, T, H, d) half precision, and how well the maps rebuild the output.
+    """q, k and what else the map is made of, a pass at a time, in half precision; how well maps rebuild the output.
 
     The check is made here, in full precision, for all heads or for CHECKED_MAPS channels spread over the layer's.
     """
     mixer = model.layers[layer].mixer
     q, k, v, context = (torch.cat(heard[f"layers.{layer}.{name}"]).float() for name in ("q", "k", "v", "mixer.context"))
+    told = {name: torch.cat(heard[f"layers.{layer}.mixer.told.{name}"]).float() for name in mixer.signal_names}
     chosen, rebuilt_from = None, context
     if mixer.map_axis == "channel":
         count = context.shape[-1] * context.shape[-2]
         chosen = sorted({int(channel) for channel in np.linspace(0, count - 1, CHECKED_MAPS)})
         rebuilt_from = context.flatten(2)[:, :, chosen]
     with torch.inference_mode():
-        rebuilt = mixer.mix(mixer.map(q, k, channels=chosen), v, channels=chosen)
+        rebuilt = mixer.mix(mixer.map(q, k, told, channels=chosen), v, channels=chosen)
     pairs = zip(rebuilt.cpu().numpy(), rebuilt_from.cpu().numpy(), strict=True)
     arrays = {
         f"reconstruction.{layer}": np.array([maps.reconstruction_error(*pair) for pair in pairs], dtype=np.float32),
@@ -132,7 +133,7 @@ def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
     }
     if mixer.map_axis != "channel":
         arrays[f"q.{layer}"] = q.half().cpu().numpy()
-    return arrays
+    return arrays | {f"told.{name}.{layer}": value.half().cpu().numpy() for name, value in told.items()}
 
 
 def shapes(heard: Mapping[str, list[Tensor]]) -> tuple[dict[str, list[int]], int]:

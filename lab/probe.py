@@ -233,8 +233,11 @@ class Probe:
         mixer = MIXERS[self.mixers[layer]](Config.from_dict(self.config))
         k = torch.from_numpy(self.arrays[f"k.{layer}"][[loop]]).float()
         q = torch.from_numpy(self.arrays[f"q.{layer}"][[loop]]).float() if f"q.{layer}" in self.arrays else k
+        told = {
+            name: torch.from_numpy(self.arrays[f"told.{name}.{layer}"][[loop]]).float() for name in mixer.signal_names
+        }
         with torch.inference_mode():
-            return mixer.map(q, k, channels=indices)[0].numpy()
+            return mixer.map(q, k, told, channels=indices)[0].numpy()
 
     def reconstruction(self, layer: int, loop: int) -> tuple[float, float]:
         """(largest absolute, relative RMS) difference of map·v from the mixer's own output, in full precision.

@@ -1,49 +1,49 @@
 """A block: one token mixer and one feed-forward layer, on projections that are learned or made from the input."""
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from strawberry.call import Call
 from strawberry.config import Config
-from strawberry.experts.balance import Ledger
+from strawberry.conv import ShortConv
 from strawberry.experts.router import Router
-from strawberry.feedforward import ExpertSwiGLU, SwiGLU
+from strawberry.feedforward import ExpertGLU, GLU
+from strawberry.gate import Gate
 from strawberry.mixers import MIXERS
+from strawberry.mixers.softmax import KVCache
 from strawberry.norm import norm
-from strawberry.retention.mechanism import Retention, RetentionState, Weights
-from strawberry.rope import Rotation, rotate
+from strawberry.projections import Learned
+from strawberry.retention import mechanism
+from strawberry.rope import rotate
 from strawberry.tap import Tap
+
+
+class Weights(Protocol):
+    """A layer's matrices at one pass, however they came to be."""
+
+    def apply(self, name: str, x: Tensor) -> Tensor:
+        """x (batch, seq, columns) by ``qkv``, ``swiglu`` or ``out``: (batch, seq, rows)."""
+        ...
+
+
+@dataclass(frozen=True)
+class PassState:
+    """What one pass over one block carries from token to token: its mixer's state and its convolution's."""
+
+    mixer: Any
+    conv: Tensor | None
 
 
 @dataclass(frozen=True)
 class BlockState:
-    """What one block carries from token to token: its mechanism's state, and one mixer state for each pass."""
+    """What one block carries from token to token: its mechanism's state, and a state for each pass."""
 
-    retention: RetentionState | None
-    mixers: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Call:
-    """What all blocks share during one forward pass over new tokens, the first of which stands at ``position``."""
-
-    position: int
-    turn: Rotation
-    keep: bool
-    ledger: Ledger | None
-
-
-class Projections(nn.Module):
-    """Fixed learned projections w_qkv (3D, C) and w_out (C, D): what a block owns without the Retention Mechanism."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.qkv = nn.Parameter(torch.empty(3 * config.d_qkv, config.d_model))
-        self.out = nn.Parameter(torch.empty(config.d_model, config.d_qkv))
+    retention: Any
+    passes: tuple[PassState, ...]
 
 
 class Block(nn.Module):
@@ -56,49 +56,69 @@ class Block(nn.Module):
     def __init__(self, config: Config, mixer: str) -> None:
         super().__init__()
         self.config = config
-        self.retention = Retention(config) if config.weights == "retention" else None
-        self.projections = Projections(config) if config.weights == "learned" else None
+        self.retention = mechanism(config)
+        self.projections = Learned(config, mixer) if config.weights == "learned" else None
+        self.gate = Gate(config.d_model) if config.input_gate else None
         self.mixer = MIXERS[mixer](config)
-        routed = mixer == "abundance" and config.weights == "retention" and config.n_experts > 1
+        self.reads_memory = mixer == "cross"
+        width = config.d_qkv + (0 if self.reads_memory else 2 * config.d_kv)
+        self.conv = ShortConv(width, config.conv) if config.conv else None
+        routed = mixer == "abundance" and config.weights != "learned" and config.n_experts > 1
         self.swiglu_router = Router(config.d_model, config.n_experts, config.top_k, config) if routed else None
-        self.feedforward = ExpertSwiGLU(config) if config.n_experts > 1 else SwiGLU(config)
+        self.feedforward = ExpertGLU(config) if config.n_experts > 1 else GLU(config)
         if config.scale == "fan_in":
             self.gains = nn.Parameter(torch.empty(config.loops, 2, config.d_model))
-        self.q, self.k, self.v, self.mixed, self.residual = Tap(), Tap(), Tap(), Tap(), Tap()
+        self.input, self.q, self.k, self.v = Tap(), Tap(), Tap(), Tap()
+        self.mixed, self.residual = Tap(), Tap()
 
     def forward(
-        self, x: Tensor, step: int, weights: Weights | None, call: Call, state: BlockState | None
-    ) -> tuple[Tensor, Weights | None, Any]:
+        self, x: Tensor, step: int, weights: Any, call: Call, state: BlockState | None
+    ) -> tuple[Tensor, Any, PassState]:
         """Pass ``step`` over x (batch, seq, C), with the weights of the pass before.
 
-        Returns the residual stream, the weights of this pass and the mixer's state after it.
+        Returns the residual stream, the weights of this pass and the states after it.
         """
         h = norm(x)
+        h = self.input(h if self.gate is None else self.gate(h))
         if self.retention is not None:
             memory = state.retention if state is not None else None
             if weights is None:
-                weights = self.retention.begin(h, call.position, memory, call.keep)
+                weights = self.retention.begin(h, call, memory)
             weights = self.retention.evolve(weights, step, memory)
-        q, k, v = self._project(h, weights, call.turn)
-        y, after = self.mixer(q, k, v, state.mixers[step] if state is not None else None, call.ledger)
-        branch = self._out(h, self.mixed(y).flatten(2), weights, call.ledger)
+        before = state.passes[step] if state is not None else PassState(None, None)
+        q, k, v, conv = self._project(h, weights, call, before.conv)
+        y, after = self.mixer(q, k, v, h, before.mixer, call)
+        branch = self._out(h, self.mixed(y).flatten(2), weights, call)
         x = self._add(x, branch, step, 0)
         x = self._add(x, self.feedforward(norm(x), call.ledger), step, 1)
-        return self.residual(x), weights, after
+        return self.residual(x), weights, PassState(after, conv)
 
-    def _project(self, h: Tensor, weights: Weights | None, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
-        flat = weights.apply("qkv", h) if weights is not None else h @ self._learned().qkv.mT
-        q, k, v = (x.unflatten(-1, (self.config.n_heads, -1)) for x in flat.chunk(3, dim=-1))
-        return self.q(norm(rotate(q, turn))), self.k(norm(rotate(k, turn))), self.v(v)
+    def _project(
+        self, h: Tensor, weights: Weights | None, call: Call, before: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """q (batch, seq, head, d_head), k and v with the heads that the mixer reads, and the convolution's state."""
+        config, after = self.config, None
+        flat = weights.apply("qkv", h) if weights is not None else self._learned().apply_weights("qkv", h)
+        if self.conv is not None:
+            flat, after = self.conv(flat, before, call)
+        if self.reads_memory:
+            assert isinstance(call.memory, KVCache)
+            q, k, v = flat.unflatten(-1, (config.n_heads, -1)), call.memory.keys, call.memory.values
+            return self.q(norm(rotate(q, call.turn))), self.k(k), self.v(v), after
+        heads = (config.n_heads, config.kv_heads, config.kv_heads)
+        q, k, v = flat.unflatten(-1, (sum(heads), -1)).split(heads, dim=2)
+        if not self.mixer.grouped and config.kv_heads < config.n_heads:
+            k, v = (x.repeat_interleave(config.n_heads // config.kv_heads, dim=2) for x in (k, v))
+        return self.q(norm(rotate(q, call.turn))), self.k(norm(rotate(k, call.turn))), self.v(v), after
 
-    def _out(self, h: Tensor, y: Tensor, weights: Weights | None, ledger: Ledger | None) -> Tensor:
+    def _out(self, h: Tensor, y: Tensor, weights: Weights | None, call: Call) -> Tensor:
         if weights is None:
-            return y @ self._learned().out.mT
+            return self._learned().apply_weights("out", y)
         u, v = weights.apply("swiglu", y).unflatten(-1, (-1, 2)).unbind(-1)
         hidden = u * silu(v)
         if self.swiglu_router is not None:
             # Each expert owns a group of hidden channels; the factor keeps their size when the gates are even.
-            gates = self.swiglu_router(h, ledger) * self.swiglu_router.top_k
+            gates = self.swiglu_router(h, call.ledger) * self.swiglu_router.top_k
             hidden = (hidden.unflatten(-1, (gates.shape[-1], -1)) * gates[..., None]).flatten(-2)
         return weights.apply("out", hidden)
 
@@ -108,15 +128,14 @@ class Block(nn.Module):
         # A pass beyond those trained uses the last one's gain.
         return x + norm(branch.to(x.dtype)) * self.gains[min(step, self.gains.shape[0] - 1), which]
 
-    def _learned(self) -> Projections:
+    def _learned(self) -> Learned:
         assert self.projections is not None
         return self.projections
 
     def state_size(self, seq_len: int) -> int:
         """Numbers that one row's state holds after ``seq_len`` tokens."""
-        c, passes = self.config.d_model, self.config.loops
-        total = passes * self.mixer.state_size(seq_len)
-        if self.retention is not None:
-            sets = sum(math.prod(shape) for shape in self.retention.shapes.values())
-            total += (passes + 1) * sets + (c * c if self.config.pooling == "prefix" else 0)
-        return total
+        total = self.config.loops * self.mixer.state_size(seq_len)
+        if self.conv is not None:
+            width, size = self.conv.taps.shape
+            total += self.config.loops * width * (size - 1)
+        return total if self.retention is None else total + self.retention.state_size()

@@ -37,27 +37,37 @@ class Config:
     n_layers: int = model(3, "layers in the shared stack", low=1, high=1000)
     loops: int = model(2, "passes over the shared stack (R)", low=1, high=1000)
     n_heads: int = model(4, "heads of a mixer (H)", low=1)
+    n_kv_heads: int = model(0, "heads of k and v, each shared by n_heads / n_kv_heads heads of q; 0 is n_heads", low=0)
     d_qkv: int = model(128, "width of q, k and v, all heads together (D)", low=2)
     mixer: str = model("aft", "token mixer, or a comma-separated pattern repeated over the layers")
     weights: str = model(
-        "retention", "who makes the projection weights: the Retention Mechanism, or fixed learned matrices",
-        ("retention", "learned"),
+        "retention",
+        "who makes the projection weights: the Retention Mechanism, learned matrices, or one low-rank pair for all layers",
+        ("retention", "learned", "shared"),
     )  # fmt: skip
     pooling: str = model(
         "prefix",
-        "what the Retention Mechanism reads: earlier chunks (causal), nothing, or the whole batch (reads the future)",
-        ("prefix", "static", "batch"),
+        "what the Retention Mechanism reads: earlier chunks (prefix), every earlier token through a linear memory or one "
+        "that is corrected (delta), nothing (static), or the whole batch (reads the future)",
+        ("prefix", "linear", "delta", "static", "batch"),
     )
     chunk: int = model(64, "tokens that share one set of generated weights (c)", low=1)
     decay: float = model(1.0, "how much of the retained statistics survives one token (gamma)")
     prior: float = model(16.0, "weight of the learned prior statistics, in tokens (kappa)")
     scale: str = model("fan_in", "scale of the weights at use: times fan_in^-1/2, or as published", ("fan_in", "raw"))
     base_scale: str = model("unit", "size of the base weights at the start: RMS 1 or fan_in^-1/2", ("unit", "fan_in"))
+    rank: int = model(0, "rank of the shared low-rank weights; 0 is a quarter of d_model", low=0)
+    conv: int = model(0, "tokens that a short causal convolution of q, k and v reads; 0 is none", low=0, high=64)
+    input_gate: bool = model(False, "pass each block's input x through the gate sigmoid(W x) * x")
+    window: int = model(64, "tokens that the window mixer reads", low=1)
+    sinks: int = model(0, "first tokens of the text that the window mixer keeps reading", low=0)
+    segment: int = model(64, "tokens of one segment of Infini-attention", low=1)
     windows: tuple[int, ...] = model((8, 32, 128, 0), "window of each attention expert in tokens; 0 reads everything")
     attention_top_k: int = model(2, "attention experts per token", low=1)
     n_experts: int = model(4, "experts of each SwiGLU; 1 is a dense SwiGLU", low=1)
     top_k: int = model(2, "SwiGLU experts per token", low=1)
     d_ff: int = model(128, "hidden width of one feed-forward expert", low=1)
+    activation: str = model("silu", "gate of the feed-forward layers: SwiGLU or GeGLU", ("silu", "gelu"))
     routing: str = model("softmax", "how a router scores its experts", ("softmax", "sigmoid"))
     balance: str = model(
         "switch", "how experts are kept in use: an auxiliary loss, a bias moved after each step, or not at all",
@@ -72,9 +82,16 @@ class Config:
     train_fraction: float = training(0.8, "share of the text, by document, that is trained on")
     batch_size: int = training(16, "sequences per micro-batch", low=1)
     grad_accum: int = training(1, "micro-batches per optimiser step", low=1)
-    optimizer: str = training("muon", "muon (with AdamW for all but hidden matrices) or adamw", ("muon", "adamw"))
+    optimizer: str = training(
+        "muon", "muon (with AdamW for all but hidden matrices), adamw, or adam", ("muon", "adamw", "adam")
+    )
     learning_rate: float = training(0.01, "highest learning rate", low=0)
     min_lr: float = training(0.0, "learning rate at the end of the cool-down", low=0)
+    schedule: str = training(
+        "cosine", "how the learning rate falls: along a cosine at the end, or in steps", ("cosine", "step")
+    )
+    step_size: int = training(100, "steps between two falls of the step schedule", low=1)
+    step_gamma: float = training(0.5, "factor of each fall of the step schedule", low=0, high=1)
     warmup_steps: int = training(20, "steps of linear warm-up", low=0)
     cooldown_frac: float = training(0.5, "share of the steps, at the end, that cool down along a cosine", low=0)
     decay_lr: bool = training(True, "cool down at all; otherwise constant after the warm-up")
@@ -106,6 +123,9 @@ class Config:
             )
         if self.d_qkv % (2 * self.n_heads):
             raise ConfigError(f"d_qkv {self.d_qkv} must be a multiple of 2 × n_heads ({2 * self.n_heads})")
+        if self.n_heads % self.kv_heads:
+            raise ConfigError(f"n_kv_heads {self.n_kv_heads} must divide n_heads ({self.n_heads})")
+        self._check_cross()
         if not 0 < self.decay <= 1:
             raise ConfigError(f"decay must lie in (0, 1]; got {self.decay}")
         if self.prior <= 0:
@@ -133,6 +153,18 @@ class Config:
             if self.weights == "retention" and self.d_model % self.n_experts:
                 raise ConfigError(f"d_model {self.d_model} must be a multiple of n_experts ({self.n_experts})")
 
+    def _check_cross(self) -> None:
+        cross = [name == "cross" for name in self.mixers]
+        if not any(cross):
+            return
+        if cross != sorted(cross) or all(cross):
+            raise ConfigError(
+                "cross layers read a memory that lower layers make: put one or more other mixers first, and no other "
+                f"after the first cross; got {', '.join(self.mixers)}"
+            )
+        if self.weights != "learned":
+            raise ConfigError(f"cross layers work on learned weights; set weights to learned, not {self.weights}")
+
     @property
     def mixers(self) -> tuple[str, ...]:
         """The mixer of each layer: the pattern repeated to ``n_layers``."""
@@ -143,6 +175,16 @@ class Config:
     def d_head(self) -> int:
         """Width of one head."""
         return self.d_qkv // self.n_heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of k and v."""
+        return self.n_kv_heads or self.n_heads
+
+    @property
+    def d_kv(self) -> int:
+        """Width of k, and of v, all heads together."""
+        return self.kv_heads * self.d_head
 
     @property
     def causal(self) -> bool:

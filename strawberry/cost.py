@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from strawberry.block import Block
 from strawberry.config import Config
 from strawberry.model import Strawberry
 
@@ -45,19 +46,19 @@ def estimate(config: Config) -> Estimate:
 
 
 def _generated(config: Config) -> int:
-    return (5 * config.d_qkv + config.d_model) * config.d_model
+    return (3 * config.d_qkv + 2 * config.d_kv + config.d_model) * config.d_model
 
 
 def _computed(config: Config) -> int:
     """Positions that the projections compute for a row; a last chunk that is shorter is filled up."""
-    if config.pooling != "prefix" or config.seq_len <= config.chunk:
+    if config.weights != "retention" or config.pooling != "prefix" or config.seq_len <= config.chunk:
         return config.seq_len
     return math.ceil(config.seq_len / config.chunk) * config.chunk
 
 
 def _sets_per_row(config: Config) -> float:
     """Generated weight sets per row of a batch; the first chunk's is shared by all rows."""
-    if config.weights == "learned" or config.pooling == "static":
+    if config.weights != "retention" or config.pooling not in ("prefix", "batch"):
         return 0
     if config.pooling == "batch":
         return 1 / config.batch_size
@@ -68,21 +69,37 @@ def _multiply_adds(config: Config, model: Strawberry) -> int:
     c, d, seq = config.d_model, config.d_qkv, config.seq_len
     per_pass = 0.0
     for block in model.blocks:
-        projections = _generated(config) * _computed(config) / seq if config.weights == "retention" else 4 * c * d
+        keys = 0 if block.reads_memory else 2 * config.d_kv
+        owned = (2 * d + keys) * c
+        projections = owned if config.weights == "learned" else _generated(config) * _computed(config) / seq
         routers = config.n_experts * c * (config.n_experts > 1) * (1 + (block.swiglu_router is not None))
         feedforward = 3 * c * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
-        per_pass += projections + routers + feedforward + block.mixer.multiply_adds(seq)
-    once = _sets_per_row(config) * c * _generated(config) / seq
-    if config.weights == "retention" and config.pooling != "static":
-        read = seq if config.pooling == "batch" else (math.ceil(seq / config.chunk) - 1) * config.chunk
-        once += 3 * c * c * read / seq
-    return round(config.loops * per_pass + config.n_layers * once + config.vocab_size * c)
+        convolution = (d + keys) * config.conv
+        gate = c * c if config.input_gate else 0
+        per_pass += projections + routers + feedforward + convolution + gate + block.mixer.multiply_adds(seq)
+    per_pass += 0 if model.memory is None else 2 * c * config.d_kv
+    once = sum(_making(config, block) for block in model.blocks)
+    if model.shared is not None:
+        once += model.shared.layers.numel() * model.shared.qkvo.shape[1] / (config.batch_size * seq)
+    return round(config.loops * per_pass + once + config.vocab_size * c)
+
+
+def _making(config: Config, block: Block) -> float:
+    """Multiply-adds per token of making one layer's weights, once for all passes."""
+    if block.retention is None:
+        return 0
+    c, seq = config.d_model, config.seq_len
+    sets = _sets_per_row(config) * c * _generated(config) / seq
+    if config.pooling == "static":
+        return sets
+    read = seq if config.pooling == "batch" else (math.ceil(seq / config.chunk) - 1) * config.chunk
+    return sets + 3 * c * c * read / seq
 
 
 def _training_memory(config: Config, parameters: int) -> int:
     tokens = config.batch_size * config.seq_len
     # Weight, gradient and one or two moments; then what the backward pass needs of each branch, set and logit.
-    held = parameters * (4 if config.optimizer == "adamw" else 3)
+    held = parameters * (3 if config.optimizer == "muon" else 4)
     hidden = 3 * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
     branches = tokens * config.loops * config.n_layers * (14 * config.d_model + 12 * config.d_qkv + 2 * hidden)
     sets = config.batch_size * _sets_per_row(config) * config.n_layers * _generated(config) * (1 + config.loops)

@@ -25,7 +25,7 @@ def role(name: str, parameter: Tensor, config: Config) -> Role:
         return Role("embedding", 1.0)
     if ".router." in name or "swiglu_router." in name:
         return Role("router", 1.0)
-    if parameter.dim() < 2 or name.endswith(("gains", "retention.prior")):
+    if parameter.dim() < 2 or name.endswith(("gains", "retention.prior", "conv.taps")):
         return Role("vector", 1.0)
     unit = ".retention.base." in name or ".retention.learned." in name
     return Role("matrix", math.sqrt(parameter.shape[-1]) if unit and config.base_scale == "unit" else 1.0)
@@ -37,6 +37,7 @@ def initialise(model: nn.Module, config: Config) -> None:
 
     Matrices are normal with variance 1/fan_in; base weights have RMS 1 (``base_scale="unit"``). The gains make all
     branches of all passes together add variance 1 to the residual stream. The embedding gives logits of size 1/2.
+    A short convolution is the identity.
     """
     generator = torch.Generator().manual_seed(config.seed)
 
@@ -47,6 +48,11 @@ def initialise(model: nn.Module, config: Config) -> None:
         kind, lr_scale = role(name, parameter, config)
         if name.endswith("gains"):
             parameter.fill_((2 * config.n_layers * config.loops) ** -0.5)
+        elif name.endswith("conv.taps"):
+            parameter.zero_()[:, 0] = 1
+        elif name == "shared.qkvo":
+            # So that the product with a layer's factor has variance 1/d_model.
+            normal(parameter, config.d_model**-0.5)
         elif name.endswith("temperature"):
             parameter.fill_(math.sqrt(config.d_model))
         elif kind == "embedding":

@@ -28,6 +28,18 @@ FAMILIES: dict[str, Family] = {
         "the same update rule on learned weights that ignore the input; the control for Retention",
         {"pooling": "static"},
     ),
+    "strawberry-shared": Family(
+        "the second design: one low-rank pair of matrices makes every layer's weights; three AFT layers to an Abundance",
+        {"weights": "shared"},
+    ),
+    "retnet": Family(
+        "a RetNet: retention in place of attention, so that decoding takes constant time and memory",
+        {"weights": "learned", "mixer": "retention", "loops": 1, "n_experts": 1, "top_k": 1},
+    ),
+    "yoco": Family(
+        "a decoder–decoder: a lower half of gated retention writes one memory, an upper half reads it",
+        {"weights": "learned", "loops": 1, "n_experts": 1, "top_k": 1},
+    ),
     "gpt": Family(
         "a modern GPT on the same parts: softmax attention, learned weights, one pass",
         {"weights": "learned", "mixer": "softmax", "loops": 1, "n_experts": 1, "top_k": 1},
@@ -50,8 +62,23 @@ _SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+
+def _halves(layers: int) -> str:
+    """A decoder–decoder's pattern: ``layers`` that write, and as many that read."""
+    return ",".join(["gated-retention"] * layers + ["cross"] * layers)
+
+
 # A family of other shape states its own numbers; at the size of GPT-2 they bring all families to 124M.
 _OVERRIDES: dict[str, dict[str, Any]] = {
+    "strawberry-shared-pico": {"n_layers": 4, "mixer": "aft,aft,aft,abundance"},
+    "strawberry-shared-nano": {"n_layers": 4, "mixer": "aft,aft,aft,abundance"},
+    "strawberry-shared-small": {"d_ff": 544},
+    "retnet-pico": {"n_layers": 3, "d_ff": 96},
+    "retnet-nano": {"n_layers": 5, "d_ff": 384},
+    "retnet-small": {"n_layers": 16, "d_ff": 1920},
+    "yoco-pico": {"n_layers": 4, "d_ff": 96, "mixer": _halves(2)},
+    "yoco-nano": {"n_layers": 6, "d_ff": 320, "mixer": _halves(3)},
+    "yoco-small": {"n_layers": 16, "d_ff": 2176, "mixer": _halves(8)},
     "gpt-pico": {"n_layers": 3, "d_ff": 96},
     "gpt-nano": {"n_layers": 5, "d_ff": 384},
     "gpt-small": {"n_layers": 16, "d_ff": 2176},

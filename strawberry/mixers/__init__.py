@@ -3,10 +3,13 @@
 from strawberry.mixers.abundance import Abundance
 from strawberry.mixers.aft import AFT
 from strawberry.mixers.base import TokenMixer
-from strawberry.mixers.softmax import Softmax
+from strawberry.mixers.cross import Cross
+from strawberry.mixers.softmax import Softmax, Window
 
 MIXERS: dict[str, type[TokenMixer]] = {
-    "aft": AFT,
     "softmax": Softmax,
+    "window": Window,
+    "aft": AFT,
     "abundance": Abundance,
+    "cross": Cross,
 }

@@ -1,14 +1,14 @@
 """The Expert Abundance's attention: groups of heads, each with a window of its own, chosen token by token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from strawberry.call import Call
 from strawberry.config import Config
-from strawberry.experts.balance import Ledger
 from strawberry.experts.router import Router
-from strawberry.mixers.base import TokenMixer
+from strawberry.mixers.base import ALONE, TokenMixer
 from strawberry.mixers.softmax import KVCache, attend, attention_map, keys_read
 from strawberry.norm import norm
 
@@ -22,19 +22,29 @@ class Abundance(TokenMixer):
     not, so that caches have no holes. Strawberry's "Expert Abundance"; compare MoH, arXiv 2410.11842.
     """
 
+    about = "heads in groups, a window each; a router picks the groups for every token"
+    source = "Strawberry's Expert Abundance; compare MoH, arXiv 2410.11842"
+    state = "each group's window of keys and values"
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.windows = config.windows
         self.router = Router(config.d_qkv, len(config.windows), config.attention_top_k, config)
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, state: tuple[KVCache, ...] | None = None, ledger: Ledger | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        x: Tensor,
+        state: tuple[KVCache, ...] | None = None,
+        call: Call = ALONE,
     ) -> tuple[Tensor, tuple[KVCache, ...]]:
         caches = state if state is not None else (None,) * len(self.windows)
         groups = zip(*(x.chunk(len(self.windows), dim=2) for x in (q, k, v)), self.windows, caches, strict=True)
-        parts, after = zip(*(attend(*group) for group in groups), strict=True)
+        parts, after = zip(*(attend(*group, call) for group in groups), strict=True)
         context = self.context(torch.cat(parts, dim=2))
-        gates = self.router(norm(v.flatten(2)), ledger) * self.router.top_k
+        gates = self.router(norm(v.flatten(2)), call.ledger) * self.router.top_k
         return context * gates.repeat_interleave(self.n_heads // len(self.windows), dim=-1)[..., None], after
 
     def state_size(self, seq_len: int) -> int:
@@ -46,11 +56,9 @@ class Abundance(TokenMixer):
         read = sum(keys_read(seq_len, window) for window in self.windows)
         return 2 * read * width // len(self.windows) + width * len(self.windows)
 
-    def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
+    def map(
+        self, q: Tensor, k: Tensor, signals: Mapping[str, Tensor] | None = None, channels: Sequence[int] | None = None
+    ) -> Tensor:
         groups = zip(*(x.chunk(len(self.windows), dim=2) for x in (q, k)), self.windows, strict=True)
         maps = torch.cat([attention_map(*group) for group in groups], dim=1)
         return maps if channels is None else maps[:, list(channels)]
-
-    def mix(self, maps: Tensor, v: Tensor, channels: Sequence[int] | None = None) -> Tensor:
-        heads = v if channels is None else v[:, :, list(channels)]
-        return torch.einsum("bhts,bshd->bthd", maps, heads)

@@ -1,14 +1,17 @@
 """Attention-free transformer: each channel averages its past values by the exponential of its keys, no queries met."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from strawberry.call import Call
 from strawberry.config import Config
-from strawberry.experts.balance import Ledger
-from strawberry.mixers.base import TokenMixer
+from strawberry.mixers.base import ALONE, TokenMixer
+
+
+UNREAD = -1e30  # the key of padding: it weighs nothing beside any other key
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class AFT(TokenMixer):
     ``y_t = σ(q_t) ⊙ Σ_{s≤t} e^{k_s} v_s / Σ_{s≤t} e^{k_s}`` for every channel. The state is two sums per channel.
     """
 
+    about = "σ(q) ⊙ Σ eᵏ v / Σ eᵏ over all earlier tokens, channel by channel"
+    source = "Zhai et al. 2021, arXiv 2105.14103, equation 3 with w = 0"
+    state = "two sums per channel"
     map_axis = "channel"
 
     def __init__(self, config: Config) -> None:
@@ -75,13 +81,17 @@ class AFT(TokenMixer):
         self.sums = bounded_sums if self.d_head <= 400 else stable_sums
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, state: AFTState | None = None, ledger: Ledger | None = None
+        self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, state: AFTState | None = None, call: Call = ALONE
     ) -> tuple[Tensor, AFTState]:
         wide = torch.promote_types(q.dtype, torch.float32)
-        sums = self.sums(k.to(wide), v.to(wide), state)
-        context = self.context(sums.numerator / sums.denominator)
+        k, real = k.to(wide), call.real(k)
+        if real is not None:
+            k = k.masked_fill(~real[..., None, None], UNREAD)
+        sums = self.sums(k, v.to(wide), state)
         after = AFTState(sums.peak[:, -1], sums.numerator[:, -1], sums.denominator[:, -1])
-        return q.sigmoid() * context, after
+        # A row of nothing but padding has read nothing yet.
+        weight = sums.denominator if real is None else sums.denominator.masked_fill(sums.denominator == 0, 1)
+        return q.sigmoid() * self.context(sums.numerator / weight), after
 
     def state_size(self, seq_len: int) -> int:
         return 3 * self.n_heads * self.d_head
@@ -89,14 +99,11 @@ class AFT(TokenMixer):
     def multiply_adds(self, seq_len: int) -> int:
         return 0
 
-    def map(self, q: Tensor, k: Tensor, channels: Sequence[int] | None = None) -> Tensor:
+    def map(
+        self, q: Tensor, k: Tensor, signals: Mapping[str, Tensor] | None = None, channels: Sequence[int] | None = None
+    ) -> Tensor:
         """A_{t,s} = e^{k_s} / Σ_{s'≤t} e^{k_s'} for each channel: every row is one score vector, renormalised."""
         scores = k.flatten(2) if channels is None else k.flatten(2)[:, :, list(channels)]
         scores = scores.transpose(1, 2)[:, :, None].expand(-1, -1, k.shape[1], -1)
         past = torch.ones(k.shape[1], k.shape[1], dtype=torch.bool, device=k.device).tril()
         return scores.masked_fill(~past, float("-inf")).softmax(dim=-1)
-
-    def mix(self, maps: Tensor, v: Tensor, channels: Sequence[int] | None = None) -> Tensor:
-        flat = v.flatten(2) if channels is None else v.flatten(2)[:, :, list(channels)]
-        y = torch.einsum("bcts,bsc->btc", maps, flat)
-        return y if channels is not None else y.view_as(v)

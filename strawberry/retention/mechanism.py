@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from strawberry.call import Call, Grid
 from strawberry.config import Config
 from strawberry.norm import norm
-from strawberry.retention.pooling import Statistics, at_boundaries
+from strawberry.retention.pooling import Statistics, at_boundaries, in_grid
 from strawberry.retention.sets import Sets, Span
 from strawberry.retention.update import update
 from strawberry.tap import Tap
@@ -32,12 +33,16 @@ class Weights:
         """x (batch, seq, columns) by the current weights, times fan_in^-1/2 if scaled: (batch, seq, rows)."""
         return self.current[name].apply(x * x.shape[-1] ** -0.5 if self.scaled else x, self.span)
 
+    def state(self) -> "RetentionState":
+        """What a later call needs."""
+        return RetentionState(self.statistics, self.frames)
+
 
 @dataclass(frozen=True)
 class RetentionState:
     """What one layer's mechanism carries from token to token: constant in the number of tokens.
 
-    statistics: of all tokens read; None where the weights ignore them. frames: the present chunk's matrices by name,
+    statistics: of all tokens read; None where the weights ignore them, and then there are no frames. frames: the present chunk's matrices by name,
     each (1 or batch, rows, columns): first the generated ones, then the current ones of each pass.
     """
 
@@ -46,10 +51,10 @@ class RetentionState:
 
 
 class Retention(nn.Module):
-    """Makes w_qkv (3D, C), w_swiglu (2C, D) and w_out (C, C) from the block's input.
+    """Makes w_qkv (D + 2·D_kv, C), w_swiglu (2C, D) and w_out (C, C) from the block's input.
 
     With o = norm(x W_O) and a = norm(x W_A), pooled statistics M (C, C) and Y = softmax(τM), the generated weights
-    are (Y W_T)ᵀ, split 3D | 2D | C; the 2D part is read row by row as 2C × D, rows alternating between u and v.
+    are (Y W_T)ᵀ, split D + 2·D_kv | 2D | C; the 2D part is read row by row as 2C × D, rows alternating between u and v.
 
     - ``prefix`` (causal): chunk j = ⌊t/c⌋ uses M_j = (κM₀ + S)/(κ + n), S and n the sums over the tokens before the
       chunk; M₀ is learned, so the first chunk's weights are the same for every text.
@@ -63,7 +68,7 @@ class Retention(nn.Module):
         super().__init__()
         c, d = config.d_model, config.d_qkv
         self.config = config
-        self.shapes: dict[str, tuple[int, int]] = {"qkv": (3 * d, c), "swiglu": (2 * c, d), "out": (c, c)}
+        self.shapes: dict[str, tuple[int, int]] = {"qkv": (d + 2 * config.d_kv, c), "swiglu": (2 * c, d), "out": (c, c)}
         self.base = nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in self.shapes.items()})
         if config.pooling == "static":
             shapes = self.shapes.items()
@@ -71,7 +76,7 @@ class Retention(nn.Module):
         else:
             self.w_original = nn.Parameter(torch.empty(c, c))
             self.w_adjust = nn.Parameter(torch.empty(c, c))
-            self.w_transform = nn.Parameter(torch.empty(c, 5 * d + c))
+            self.w_transform = nn.Parameter(torch.empty(c, 3 * d + 2 * config.d_kv + c))
         if config.pooling == "prefix":
             self.prior = nn.Parameter(torch.empty(c, c))
             self.temperature = nn.Parameter(torch.tensor(math.sqrt(c)))
@@ -79,68 +84,85 @@ class Retention(nn.Module):
         self.w_current = nn.ModuleDict({name: Tap() for name in NAMES})
         self.w_transformed = nn.ModuleDict({name: Tap() for name in NAMES})
 
-    def begin(self, x: Tensor, position: int, state: RetentionState | None, keep: bool = False) -> Weights:
-        """Frame 0 for the block's normalised input x (batch, seq, C), whose first token stands at ``position``.
-
-        The current weights are the base, the transformed ones are generated. ``keep`` asks for the statistics after x,
-        which a later call needs.
-        """
-        span, pooled, statistics = self._pool(x, position, state, keep)
+    def begin(self, x: Tensor, call: Call, state: RetentionState | None) -> Weights:
+        """Frame 0 for the block's normalised input x (batch, seq, C): current weights the base, transformed generated."""
+        span, pooled, statistics = self._pool(x, call, state)
         if pooled is None:
             generated = {name: Sets(self.learned[name][None], None) for name in NAMES}
         else:
             pooled = pooled.shown_to(self.pooled, span)
             generated = {name: pooled.map(partial(self._generate, name)) for name in NAMES}
-        if state is not None and span.head:
-            generated = {name: Sets(state.frames[0][name], sets.body) for name, sets in generated.items()}
+            if state is not None:
+                generated = {name: sets.going_on(state.frames[0][name], span) for name, sets in generated.items()}
         base = {name: sets.map(partial(self._base, name)) for name, sets in generated.items()}
         return self._shown(generated, base, span, statistics, ())
 
     def evolve(self, weights: Weights, step: int, state: RetentionState | None) -> Weights:
         """The weights of pass ``step`` (from 0): those of the pass before, or the base, after one update."""
         current = {name: weights.transformed[name].map(update, weights.current[name]) for name in NAMES}
-        if state is not None and weights.span.head:
+        if state is not None and self.config.pooling != "static":
             # The chunk goes on, so its matrices are known already.
-            current = {name: Sets(state.frames[step + 1][name], sets.body) for name, sets in current.items()}
+            current = {name: sets.going_on(state.frames[step + 1][name], weights.span) for name, sets in current.items()}
         return self._shown(weights.current, current, weights.span, weights.statistics, weights.frames)
 
+    def state_size(self) -> int:
+        """Numbers that one row's state holds."""
+        if self.config.pooling == "static":
+            return 0
+        sets = sum(math.prod(shape) for shape in self.shapes.values())
+        return (self.config.loops + 1) * sets + self.config.d_model**2
+
     def _pool(
-        self, x: Tensor, position: int, state: RetentionState | None, keep: bool
+        self, x: Tensor, call: Call, state: RetentionState | None
     ) -> tuple[Span, Sets | None, Statistics | None]:
         """How x falls into chunks, each chunk's Y, and the statistics after x."""
         length = x.shape[1]
-        if self.config.pooling == "prefix":
-            return self._pool_prefix(x, position, state, keep)
         if self.config.pooling == "static":
             return Span(length, length, length), None, None
-        o, a = self._read(x.flatten(0, 1))
-        y = (o.mT @ a / math.sqrt(x.shape[2])).softmax(dim=-1)
-        return Span(length, length, length), Sets(y[None], None), None
+        if self.config.pooling == "batch":
+            o, a = self._read(x.flatten(0, 1))
+            y = (o.mT @ a / math.sqrt(x.shape[2])).softmax(dim=-1)
+            return Span(length, length, length), Sets(y[None], None), None
+        if call.rows is not None:
+            return self._pool_rows(x, Grid.of(call.rows, length, self.config.chunk), state)
+        return self._pool_prefix(x, call, state)
 
     def _pool_prefix(
-        self, x: Tensor, position: int, state: RetentionState | None, keep: bool
+        self, x: Tensor, call: Call, state: RetentionState | None
     ) -> tuple[Span, Sets, Statistics | None]:
-        length, chunk, decay = x.shape[1], self.config.chunk, self.config.decay
+        length, chunk, decay, keep = x.shape[1], self.config.chunk, self.config.decay, call.keep
         statistics = None if state is None else state.statistics
         fresh = statistics is None
-        span = Span(min(length, chunk if fresh else -position % chunk), length, chunk)
+        span = Span(min(length, chunk if fresh else -call.position % chunk), length, chunk)
         last = span.head + max(span.chunks - 1, 0) * chunk
         # The last chunk's own tokens make no weights here; they are read only if a later call goes on.
         o, a = self._read(x if keep else x[:, : last if span.chunks else 0])
         with torch.autocast(x.device.type, enabled=False):
-            if statistics is None:
-                statistics = Statistics(self.prior.new_zeros(x.shape[0], *self.prior.shape), 0.0)
+            statistics = statistics or self._nothing(x)
             head = self._soften(self.prior[None]) if fresh else None
             if not span.chunks:
                 return span, Sets(head, None), statistics.then(o, a, decay) if keep else None
             if span.head:
                 statistics = statistics.then(o[:, : span.head], a[:, : span.head], decay)
             boundaries = at_boundaries(statistics, o[:, span.head : last], a[:, span.head : last], chunk, decay)
-            kappa = self.config.prior
-            means = [(kappa * self.prior + b.sums) / (kappa + b.weight) for b in boundaries]
-            body = self._soften(torch.stack(means, dim=1))
             end = boundaries[-1].then(o[:, last:], a[:, last:], decay) if keep else None
-            return span, Sets(head, body), end
+            return span, Sets(head, self._mean(boundaries)), end
+
+    def _pool_rows(self, x: Tensor, grid: Grid, state: RetentionState | None) -> tuple[Span, Sets, Statistics]:
+        """The same for rows that stand at different places."""
+        o, a = self._read(x)
+        with torch.autocast(x.device.type, enabled=False):
+            start = self._nothing(x) if state is None or state.statistics is None else state.statistics
+            boundaries, end = in_grid(start, o, a, grid, self.config.decay)
+            return Span(0, x.shape[1], self.config.chunk, grid), Sets(None, self._mean(boundaries)), end
+
+    def _nothing(self, x: Tensor) -> Statistics:
+        return Statistics(self.prior.new_zeros(x.shape[0], *self.prior.shape), 0.0)
+
+    def _mean(self, boundaries: list[Statistics]) -> Tensor:
+        """Y (batch, chunks, C, C) of the statistics at the start of each chunk."""
+        kappa = self.config.prior
+        return self._soften(torch.stack([(kappa * self.prior + b.sums) / (kappa + b.weight) for b in boundaries], dim=1))
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each token of x (..., C) adds to the statistics: o and a, both (..., C), never in half precision."""
@@ -153,8 +175,8 @@ class Retention(nn.Module):
 
     def _generate(self, name: str, y: Tensor) -> Tensor:
         """The generated matrix (..., rows, columns) of Y (..., C, C)."""
-        d = self.config.d_qkv
-        start, stop = {"qkv": (0, 3 * d), "swiglu": (3 * d, 5 * d), "out": (5 * d, None)}[name]
+        qkv, swiglu = self.shapes["qkv"][0], 2 * self.config.d_qkv
+        start, stop = {"qkv": (0, qkv), "swiglu": (qkv, qkv + swiglu), "out": (qkv + swiglu, None)}[name]
         product = y @ self.w_transform[:, start:stop]
         return product.reshape(*y.shape[:-2], *self.shapes["swiglu"]) if name == "swiglu" else product.mT
 
@@ -175,8 +197,9 @@ class Retention(nn.Module):
             name: sets.shown_to(self._tap("w_transformed", name), span) for name, sets in transformed.items()
         }
         current = {name: sets.shown_to(self._tap("w_current", name), span) for name, sets in current.items()}
-        frame = {name: sets.last() for name, sets in (current if frames else transformed).items()}
-        return Weights(transformed, current, span, statistics, (*frames, frame), self.config.scale == "fan_in")
+        if self.config.pooling != "static":
+            frames += ({name: sets.last(span) for name, sets in (current if frames else transformed).items()},)
+        return Weights(transformed, current, span, statistics, frames, self.config.scale == "fan_in")
 
     def _tap(self, which: str, name: str) -> Tap:
         return getattr(self, which)[name]

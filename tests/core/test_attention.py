@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import strawberry
-from strawberry.mixers import MIXERS
 from strawberry.mixers.softmax import attend, attention_map, keys_read
 
 
@@ -26,23 +24,3 @@ def test_long_sequences_are_read_by_blocks() -> None:
     assert keys_read(517, 40) == 103
     assert keys_read(128, 40) == 128
     assert keys_read(517, 0) == 517
-
-
-@pytest.mark.parametrize("name", MIXERS)
-def test_every_map_gives_the_mixers_output(name: str) -> None:
-    """map and mix reconstruct the tapped output before the gate; all maps, and chosen ones."""
-    mixer = MIXERS[name](strawberry.preset("strawberry-pico")).double()
-    for parameter in mixer.parameters():
-        torch.nn.init.normal_(parameter)
-    q, k, v = torch.randn(3, 2, 50, 4, 8, dtype=torch.float64)
-    with strawberry.Trace.of(mixer, "context") as trace:
-        mixer(q, k, v)
-    context = trace["context"][0]
-    maps = mixer.map(q, k)
-    assert_close(maps.sum(dim=-1), torch.ones_like(maps[..., 0]))
-    assert maps.triu(1).abs().sum() == 0
-    assert_close(mixer.mix(maps, v), context, atol=1e-12, rtol=0)
-    chosen = mixer.map(q, k, [3, 1])
-    assert_close(chosen, maps[:, [3, 1]])
-    flat = context.flatten(2) if mixer.map_axis == "channel" else context
-    assert_close(mixer.mix(chosen, v, [3, 1]), flat[:, :, [3, 1]], atol=1e-12, rtol=0)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import strawberry
+from strawberry.call import Call
 from strawberry.retention import update as update_module
 from strawberry.retention.mechanism import NAMES, Retention
 from strawberry.retention.update import update, update_rule
@@ -81,7 +82,7 @@ def test_prefix_weights_are_those_made_by_hand(decay: float) -> None:
     retention = model.blocks[0].retention
     assert retention is not None
     x = torch.randn(2, 17, 12, dtype=torch.float64)
-    weights = retention.begin(x, 0, None)
+    weights = retention.begin(x, Call(), None)
     expected = [by_hand(retention, row, 3) for row in x]
     for step in range(3):
         weights = retention.evolve(weights, step, None)
@@ -105,7 +106,7 @@ def test_batch_pooling_is_the_published_equation() -> None:
     rows = unit(x.reshape(18, 32))
     o, a = unit(rows @ retention.w_original), unit(rows @ retention.w_adjust)
     y = (o.T @ a / math.sqrt(32)).softmax(dim=-1)
-    weights = retention.begin(unit(x), 0, None)
+    weights = retention.begin(unit(x), Call(), None)
     qkv = weights.transformed["qkv"].head
     assert qkv is not None
     assert_close(qkv[0], (y @ retention.w_transform).T[:96], atol=1e-10, rtol=0)

@@ -20,11 +20,12 @@ FROZEN = {
     "leaks": "PRESET|RUN --json",
     "lab": "--port --runs",
 }
-FIELDS = """--attention-top-k --balance --balance-coef --base-scale --batch-size --beta1 --beta2 --chunk --compile
-    --cooldown-frac --d-ff --d-model --d-qkv --decay --decay-lr --device --eps --family --grad-accum --grad-clip
-    --learning-rate --loops --min-lr --mixer --momentum --n-experts --n-heads --n-layers --optimizer --pooling
-    --precision --prior --rope-base --routing --scale --seed --seq-len --tokenizer --top-k --train-fraction
-    --vocab-size --warmup-steps --weight-decay --weights --windows --balance --z-coef"""
+FIELDS = """--activation --attention-top-k --balance --balance-coef --base-scale --batch-size --beta1 --beta2 --chunk --compile
+    --conv     --cooldown-frac --d-ff --d-model --d-qkv --decay --decay-lr --device --eps --family --grad-accum --grad-clip
+    --input-gate --learning-rate --loops --min-lr --mixer --momentum --n-experts --n-heads --n-kv-heads --n-layers --optimizer --pooling
+    --precision --prior --rank --rope-base --routing --scale --schedule
+    --seed --segment --seq-len --sinks --step-gamma --step-size --tokenizer --top-k --train-fraction
+    --vocab-size --warmup-steps --weight-decay --weights --window --windows --balance --z-coef"""
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:
