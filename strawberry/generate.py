@@ -14,7 +14,7 @@ from strawberry.errors import StrawberryError
 class LanguageModel(Protocol):
     """What generation asks of a model."""
 
-    def step(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]: ...
+    def prefill(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]: ...
     def parameters(self) -> Iterator[Any]: ...
 
 
@@ -74,9 +74,9 @@ def _tokens(
     state = None
     for _ in range(max_tokens):
         with torch.no_grad():
-            logits, state = model.step(torch.tensor([ids], device=device), state)
+            logits, state = model.prefill(torch.tensor([ids], device=device), state)
         # On the CPU in fp32, so that a seed gives one text on every device; ids beyond the tokenizer's have no text.
-        last = logits[0, -1, : tokenizer.vocab_size].float().cpu()
+        last = logits[0, : tokenizer.vocab_size].float().cpu()
         if not torch.isfinite(last).all():
             raise StrawberryError("the model's logits are not finite; choose an earlier checkpoint or train again")
         chosen = _choose(last, temperature, top_k, top_p, generator)

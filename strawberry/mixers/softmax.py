@@ -10,6 +10,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from strawberry.call import Call
 from strawberry.config import Config
+from strawberry.mixers import flex
 from strawberry.mixers.base import ALONE, TokenMixer
 
 
@@ -45,6 +46,8 @@ def attend(
     k, v = k.to(q.dtype), v.to(q.dtype)
     if call.rows is not None or first is not None:
         return _attend_by_mask(q, k, v, window, first, call, old), after
+    if cache is None and window and flex.worth_it(q, window):
+        return flex.attend_by_flex(q, k, v, window), after
     if window and keys_read(q.shape[1], window) < q.shape[1]:
         return _attend_by_blocks(q, k, v, window), after
     # A causal mask starts at the top left, which is right only without a cache; elsewhere build the lower-right one.

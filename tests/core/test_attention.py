@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from strawberry.call import Call
+from strawberry.mixers.flex import attend_by_flex
 from strawberry.mixers.softmax import attend, attention_map, keys_read
 
 
@@ -24,3 +26,28 @@ def test_long_sequences_are_read_by_blocks() -> None:
     assert keys_read(517, 40) == 103
     assert keys_read(128, 40) == 128
     assert keys_read(517, 0) == 517
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_flex_attention_is_the_same_window(kv_heads: int) -> None:
+    """The GPU's path, uncompiled, against the map; 1e-5 in fp32."""
+    q = torch.randn(2, 40, 4, 16)
+    k, v = torch.randn(2, 2, 40, kv_heads, 16)
+    with torch.no_grad():
+        y = attend_by_flex(q, k, v, 7, compiled=False)
+        expected = torch.einsum("bhts,bshd->bthd", attention_map(q, k, 7), v.repeat_interleave(4 // kv_heads, dim=2))
+    assert_close(y, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sinks", [0, 1, 3])
+@pytest.mark.parametrize("kv_heads", [1, 2])
+@pytest.mark.parametrize("before", [0, 2, 30])
+def test_grouped_heads_and_sinks_are_their_maps(sinks: int, kv_heads: int, before: int) -> None:
+    q = torch.randn(2, before + 20, 4, 4, dtype=torch.float64)
+    k, v = torch.randn(2, 2, before + 20, kv_heads, 4, dtype=torch.float64)
+    maps = attention_map(q, k, 6, sinks)
+    assert (maps[0, 0, -1] > 0).sum() == 6 + sinks
+    expected = torch.einsum("bhts,bshd->bthd", maps, v.repeat_interleave(4 // kv_heads, dim=2))
+    cache = attend(q[:, :before], k[:, :before], v[:, :before], 6, None, Call(), sinks)[1] if before else None
+    y, _ = attend(q[:, before:], k[:, before:], v[:, before:], 6, cache, Call(before), sinks)
+    assert_close(y, expected[:, before:], atol=1e-12, rtol=0)

@@ -27,11 +27,11 @@ class Parrot:
     def parameters(self) -> Iterator[Tensor]:
         return iter([torch.zeros(1)])
 
-    def step(self, tokens: Tensor, state: int | None = None) -> tuple[Tensor, int]:
+    def prefill(self, tokens: Tensor, state: int | None = None) -> tuple[Tensor, int]:
         self.fed.append(tokens.shape[1])
         said = 0 if state is None else state
-        logits = torch.zeros(1, tokens.shape[1], 400)
-        logits[0, -1, self.ids[said]] = self.logit
+        logits = torch.zeros(1, 400)
+        logits[0, self.ids[said]] = self.logit
         return logits, said + 1
 
 

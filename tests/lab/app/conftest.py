@@ -1,14 +1,18 @@
 """A runs folder with real, tiny runs in it, and pages that are drawn without a browser."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 import strawberry
 from lab import notes, prepare, process
+from lab.app import canvas
 from lab.worker import Worker
 from strawberry.config import Config
 
@@ -95,6 +99,17 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Page]
 def not_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """No text is prepared ahead while pages are tested."""
     monkeypatch.setattr(prepare, "ahead", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as Streamlit's own elements, which pages drawn without a browser can show."""
+
+    def mount(drawing: bytes, key: str) -> None:
+        told = json.loads(drawing)
+        streamlit.plotly_chart(go.Figure(told["figure"]), key=key, theme=None, config=told["config"])
+
+    monkeypatch.setattr(canvas, "mount", mount)
 
 
 @pytest.fixture
