@@ -22,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def measure_alone(folder: Path, asked: argparse.Namespace) -> float:
     try:
         begun(folder)
         time.sleep(asked.warmup)
-        return speed(folder, asked.seconds)
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(speed, folder, asked.seconds).result()
     finally:
         child.kill()
         child.wait()
@@ -100,19 +102,18 @@ def measure_watched(runs: Path, name: str, address: str, asked: argparse.Namespa
         sys.exit("there is no Chromium on this machine; install it (Debian: apt install chromium)")
     job = jobs.start(runs, name, strawberry.preset(asked.preset), "sotu", STEPS)
     try:
-        with sync_playwright() as playwright:
+        with sync_playwright() as playwright, ThreadPoolExecutor() as pool:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             page = browser.new_page(viewport={"width": 1400, "height": 900})
             page.goto(f"{address}/?run={name}")
             begun(job.folder)
             page.wait_for_timeout(asked.warmup * 1000)
-            done, began = tokens(job.folder), time.monotonic()
+            found, began = pool.submit(speed, job.folder, asked.seconds), time.monotonic()
             for number, where in enumerate(PAGES):
                 page.get_by_role("link", name=where, exact=True).first.click()
                 page.wait_for_timeout(1000 * max(0.0, began + (number + 1) * asked.seconds / 4 - time.monotonic()))
-            found = (tokens(job.folder) - done) / (time.monotonic() - began)
             browser.close()
-            return found
+            return found.result()
     finally:
         job.kill()
 
@@ -127,10 +128,17 @@ def begun(folder: Path, patience: float = 120.0) -> None:
 
 
 def speed(folder: Path, seconds: float) -> float:
-    """Tokens per second of wall time over the next ``seconds``."""
-    done, began = tokens(folder), time.monotonic()
-    time.sleep(seconds)
-    return (tokens(folder) - done) / (time.monotonic() - began)
+    """Tokens per second of wall time over about the next ``seconds``, from the end of one step to that of another."""
+    ends: list[tuple[float, int]] = []
+    until, cursor = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        events, cursor = read_events(folder / "events.jsonl", cursor)
+        if steps := [event.tokens for event in events if isinstance(event, Step)]:
+            ends.append((time.monotonic(), steps[-1]))
+        time.sleep(0.05)
+    # The first look finds steps that ended some time ago.
+    (began, first), (ended, last) = ends[1], ends[-1]
+    return (last - first) / (ended - began)
 
 
 def tokens(folder: Path) -> int:
