@@ -106,6 +106,30 @@ def install(venv, extras):
     )
 
 
+def references(venv):
+    """Put the code that tests compare with in a folder of its own, without what it depends on; True if it is there.
+
+    A failure is said and is no error: the tests that need this code then skip.
+    """
+    import tomllib
+
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("dependency-groups", {})
+    packages = groups.get("references", [])
+    wanted = json.dumps(packages)
+    folder = venv / "references"
+    done = folder / "installed.json"
+    if not packages or (done.exists() and done.read_text(encoding="utf-8") == wanted):
+        return True
+    shutil.rmtree(str(folder), ignore_errors=True)
+    pip = [str(python(venv)), "-m", "pip", "--disable-pip-version-check", "--retries", "1"]
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(folder)]
+    if subprocess.run([*pip, "install", *options, *packages]).returncode != 0:
+        print("Without these packages, the tests that compare with reference implementations skip.")
+        return False
+    done.write_text(wanted, encoding="utf-8")
+    return True
+
+
 def prepare(venv, extras):
     """Bring the environment up to date; True when there was something to do."""
     if is_current(venv, extras):
@@ -172,6 +196,8 @@ def main(argv=None):
     try:
         with Lock(venv.parent / (venv.name + ".lock")):
             prepare(venv, set(arguments.extras))
+            if "dev" in arguments.extras:
+                references(venv)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -135,6 +135,42 @@ def test_one_at_a_time(environment, tmp_path, capsys):
     assert "waiting" in capsys.readouterr().out
 
 
+def test_references_are_installed_once_without_their_dependencies(script, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[dependency-groups]\nreferences = ["berry==1.0"]\n')
+    venv, calls = tmp_path / ".venv", []
+
+    def run(command, **_):
+        calls.append(command)
+        (venv / "references").mkdir(parents=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script.subprocess, "run", run)
+    assert script.references(venv)
+    assert script.references(venv)
+    (command,) = calls
+    assert command[-1] == "berry==1.0"
+    assert "--no-deps" in command
+    (tmp_path / "pyproject.toml").write_text('[dependency-groups]\nreferences = ["berry==1.1"]\n')
+    assert script.references(venv)
+    assert calls[-1][-1] == "berry==1.1"
+
+
+def test_references_that_cannot_be_installed_are_no_error(script, tmp_path, monkeypatch, capsys):
+    (tmp_path / "pyproject.toml").write_text('[dependency-groups]\nreferences = ["berry==1.0"]\n')
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
+    assert not script.references(tmp_path / ".venv")
+    assert "skip" in capsys.readouterr().out
+
+
+def test_nothing_is_asked_for_where_there_are_no_references(script, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script.subprocess, "run", None)
+    assert script.references(tmp_path / ".venv")
+
+
 def test_an_old_python_gets_one_sentence(environment, monkeypatch, capsys):
     monkeypatch.setattr(environment.sys, "version_info", (3, 9, 2))
     assert environment.main([".venv"]) == 2

@@ -25,11 +25,8 @@ FOLDER = Path(sys.prefix) / "references"
 
 
 def fla(path: str) -> Any:
-    """A file of flash-linear-attention as a module, such as ``ops/delta_rule/naive.py``.
-
-    Its Triton kernels are not loaded: what the file imports from them is a stand-in that no reference function calls.
-    """
-    return load("fla-core", f"fla/{path}", ("triton", "fla.utils", "fla.ops.utils", "fla.ops.linear_attn.utils"))
+    """A file of flash-linear-attention as a module, such as ``ops/delta_rule/naive.py``."""
+    return load("fla-core", f"fla/{path}", ("triton",))
 
 
 def torchscale(path: str) -> Any:
@@ -48,7 +45,9 @@ def load(distribution: str, path: str, without: Sequence[str] = ()) -> Any:
     places = [str(FOLDER), *sys.path]
     installed = next(iter(importlib.metadata.distributions(name=distribution, path=places)), None)
     if installed is None:
-        pytest.skip(f"{distribution} is not installed: `make test` installs it, given a connection", allow_module_level=True)
+        pytest.skip(
+            f"{distribution} is not installed: `make test` installs it, given a connection", allow_module_level=True
+        )
     file = next((file for file in installed.files or () if file.as_posix() == path), None)
     if file is None:
         pytest.skip(f"{distribution} {installed.version} has no file {path}", allow_module_level=True)
