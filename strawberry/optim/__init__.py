@@ -1,4 +1,4 @@
-"""How the weights are moved: parameter groups, Muon, AdamW and the schedule of the learning rate."""
+"""How the weights are moved: parameter groups, Muon, AdamW, Adam and the schedule of the learning rate."""
 
 from strawberry.optim.groups import Optimizers
 from strawberry.optim.muon import Muon, orthogonalise

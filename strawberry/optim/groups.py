@@ -1,4 +1,4 @@
-"""Who moves which parameter: Muon the hidden matrices, AdamW the rest, at one learning rate."""
+"""Who moves which parameter, at one learning rate: Muon the hidden matrices and AdamW the rest, or one Adam all."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
@@ -21,11 +21,18 @@ class Model(Protocol):
     def parameter_roles(self) -> Iterable[ParameterRole]: ...
 
 
-class Optimizers:
-    """Muon and AdamW over one model, stepped together.
+ADAMS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": torch.optim.AdamW}
+"""Who moves the parameters that Muon does not, by ``config.optimizer``."""
 
-    A parameter's learning rate is that of the schedule times its ``lr_scale``; its weight decay is divided by the
-    same factor, so that a matrix kept √fan_in times larger is trained as if it were not. Only matrices decay.
+
+class Optimizers:
+    """Muon and AdamW, or AdamW or Adam alone, over one model, stepped together.
+
+    A parameter's learning rate is that of the schedule times its ``lr_scale``; its weight decay is made smaller to
+    match, so that a matrix kept √fan_in times larger is trained as if it were not. Only matrices decay: Muon and AdamW
+    shrink them by ``lr · weight_decay`` of their size, apart from the gradient (arXiv 1711.05101); Adam, as published
+    (arXiv 1412.6980) and as ``torch.optim.Adam`` has it, adds ``weight_decay · w`` to the gradient, which its own
+    normalisation then undoes in part. The same number is a far stronger pull there: 0 is Adam's usual choice.
     """
 
     def __init__(self, model: Model, config: Config) -> None:
@@ -34,17 +41,15 @@ class Optimizers:
         self.names: dict[Tensor, str] = {param: name for name, param, _, _ in roles}
         device = roles[0][1].device
         muon = [entry for entry in roles if config.optimizer == "muon" and entry[2] == "matrix"]
-        adamw = [entry for entry in roles if config.optimizer != "muon" or entry[2] != "matrix"]
+        rest = [entry for entry in roles if config.optimizer != "muon" or entry[2] != "matrix"]
         self._parts: list[torch.optim.Optimizer] = []
         if muon:
             dtype = torch.bfloat16 if has_bf16(device) and config.precision != "fp32" else torch.float32
             self._parts.append(Muon(_groups(muon, config), lr=0.0, momentum=config.momentum, dtype=dtype))
-        if adamw:
-            betas = (config.beta1, config.beta2)
+        if rest:
+            betas, kind = (config.beta1, config.beta2), ADAMS[config.optimizer]
             # One fused kernel instead of several small ones per parameter.
-            self._parts.append(
-                torch.optim.AdamW(_groups(adamw, config), lr=0.0, betas=betas, eps=config.eps, fused=True)
-            )
+            self._parts.append(kind(_groups(rest, config), lr=0.0, betas=betas, eps=config.eps, fused=True))
 
     def step(self, step: int, steps: int) -> float:
         """Move the parameters by the gradients that they hold, as step ``step`` (from 0) of ``steps``; returns lr."""
@@ -93,8 +98,11 @@ class Optimizers:
 def _groups(roles: list[ParameterRole], config: Config) -> list[dict[str, Any]]:
     """One group per kind and factor, in the order in which they first appear."""
     groups: dict[tuple[str, float], dict[str, Any]] = {}
+    # A decay apart from the gradient is multiplied by the learning rate. One inside it stands beside a gradient that is
+    # lr_scale times smaller, and pulls at a matrix that is lr_scale times larger.
+    power = 2 if config.optimizer == "adam" else 1
     for _, param, kind, lr_scale in roles:
-        decay = config.weight_decay / lr_scale if kind == "matrix" else 0.0
+        decay = config.weight_decay / lr_scale**power if kind == "matrix" else 0.0
         new = {"params": [], "kind": kind, "lr_scale": lr_scale, "weight_decay": decay}
         groups.setdefault((kind, lr_scale), new)["params"].append(param)
     return list(groups.values())

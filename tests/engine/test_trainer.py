@@ -115,7 +115,13 @@ def test_going_on_in_process_equals_uninterrupted(whole: Path, tiny: Config, tex
 
 
 @pytest.mark.parametrize(
-    "changes", [{"optimizer": "adamw"}, {"balance": "bias"}, {"grad_accum": 2, "precision": "fp32"}]
+    "changes",
+    [
+        {"optimizer": "adamw"},
+        {"optimizer": "adam", "schedule": "step", "step_size": 3, "weight_decay": 0.01},
+        {"balance": "bias"},
+        {"grad_accum": 2, "precision": "fp32"},
+    ],
 )
 def test_resumes_exactly_in_every_mode(tiny: Config, text_file: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     config = tiny.replace(**changes)
