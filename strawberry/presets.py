@@ -72,7 +72,7 @@ def _halves(layers: int) -> str:
 _OVERRIDES: dict[str, dict[str, Any]] = {
     "strawberry-shared-pico": {"n_layers": 4, "mixer": "aft,aft,aft,abundance"},
     "strawberry-shared-nano": {"n_layers": 4, "mixer": "aft,aft,aft,abundance"},
-    "strawberry-shared-small": {"d_ff": 544},
+    "strawberry-shared-small": {"d_ff": 784},
     "retnet-pico": {"n_layers": 3, "d_ff": 96},
     "retnet-nano": {"n_layers": 5, "d_ff": 384},
     "retnet-small": {"n_layers": 16, "d_ff": 1920},

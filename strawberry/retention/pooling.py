@@ -51,7 +51,7 @@ def in_grid(
     for index in range(grid.chunks - 1):
         last = boundaries[-1]
         # All rows that go on to the next chunk fill this one; what the others get here is not read.
-        length = grid.chunk - grid.offset[:, None, None] if index == 0 else grid.chunk
+        length = grid.chunk - grid.offset[:, None, None].to(o.dtype) if index == 0 else grid.chunk
         sums_after = last.sums * decay**length + sums[:, index]
         boundaries.append(Statistics(sums_after, last.weight_after(length, decay)))
     places = torch.arange(o.shape[1], device=o.device)

@@ -28,6 +28,7 @@ def test_long_sequences_are_read_by_blocks() -> None:
     assert keys_read(517, 0) == 517
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_flex_attention_is_the_same_window(kv_heads: int) -> None:
     """The GPU's path, uncompiled, against the map; 1e-5 in fp32."""
