@@ -55,6 +55,11 @@ def initialise(model: nn.Module, config: Config) -> None:
             normal(parameter, config.d_model**-0.5)
         elif name.endswith("temperature"):
             parameter.fill_(math.sqrt(config.d_model))
+        elif name.endswith(("mixer.log_rate", "mixer.memory_bias")):
+            parameter.zero_()
+        elif name.endswith("mixer.decay_bias"):
+            # A delta memory's heads forget at rates from 0.001 to 0.1 per token, the range of arXiv 2412.06464.
+            parameter.copy_(torch.logspace(-3, -1, parameter.shape[0], dtype=torch.float64).expm1().log())
         elif kind == "embedding":
             normal(parameter, 0.5 * config.d_model**-0.5)
         elif name.endswith("w_transform"):
