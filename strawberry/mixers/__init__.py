@@ -4,12 +4,21 @@ from strawberry.mixers.abundance import Abundance
 from strawberry.mixers.aft import AFT
 from strawberry.mixers.base import TokenMixer
 from strawberry.mixers.cross import Cross
+from strawberry.mixers.delta import Delta
+from strawberry.mixers.infini import Infini
+from strawberry.mixers.linear import LinearAttention
+from strawberry.mixers.retention import GatedRetention, MultiScaleRetention
 from strawberry.mixers.softmax import Softmax, Window
 
 MIXERS: dict[str, type[TokenMixer]] = {
     "softmax": Softmax,
     "window": Window,
     "aft": AFT,
+    "retention": MultiScaleRetention,
+    "gated-retention": GatedRetention,
+    "linear": LinearAttention,
     "abundance": Abundance,
+    "delta": Delta,
+    "infini": Infini,
     "cross": Cross,
 }
