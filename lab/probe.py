@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lab import archive, gather
 from lab.archive import ProbeError
-from strawberry.config import Config
-from strawberry.mixers import MIXERS
+from lab.reading import Reading
 
 PROJECTIONS = gather.PROJECTIONS
 MEASURES = gather.MEASURES
-SHOWN = {"aft": "AFT", "softmax": "softmax attention", "abundance": "Expert Abundance"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Probe:
+class Probe(Reading):
     """What one model did with one text: weights over loops, routing, maps, predictions. Made by `lab.probe`.
 
     `meta` is JSON-able; `arrays` maps a key to a numpy array. Read them through the properties and methods below:
@@ -35,11 +32,6 @@ class Probe:
     def family(self) -> str:
         """Family name, such as "strawberry"."""
         return self.meta["config"]["family"]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The model's config as a dict."""
-        return self.meta["config"]
 
     @property
     def step(self) -> int | None:
@@ -72,24 +64,9 @@ class Probe:
         return self.arrays["ids"]
 
     @property
-    def tokens(self) -> int:
-        """T, the number of tokens."""
-        return len(self.meta["pieces"])
-
-    @property
     def loops(self) -> int:
         """R, passes over the layers."""
         return self.meta["config"]["loops"]
-
-    @property
-    def layers(self) -> int:
-        """Number of layers."""
-        return self.meta["config"]["n_layers"]
-
-    @property
-    def mixers(self) -> list[str]:
-        """Mixer name per layer, such as "aft", "abundance" or "softmax"."""
-        return self.meta["mixers"]
 
     @property
     def label(self) -> str:
@@ -185,67 +162,6 @@ class Probe:
         if kind != "attention":
             return [f"E{expert}" for expert in range(count)]
         return [f"E{e} · {f'last {w}' if w else 'all'}" for e, w in enumerate(self.config["windows"])]
-
-    def map_axis(self, layer: int) -> str:
-        """What `map` counts in this layer: "head" for softmax and abundance, "channel" for AFT."""
-        return MIXERS[self.mixers[layer]].map_axis
-
-    def map_count(self, layer: int) -> int:
-        """Heads or channels that `map` can show in this layer."""
-        return self.config["d_qkv" if self.map_axis(layer) == "channel" else "n_heads"]
-
-    def map_sample(self, layer: int, most: int = 16) -> list[int]:
-        """All heads or channels, or `most` of them spread evenly over the layer's."""
-        count = self.map_count(layer)
-        return sorted({int(index) for index in np.linspace(0, count - 1, min(count, most))})
-
-    def map_name(self, layer: int, index: int | None = None) -> str:
-        """What `map(layer, loop, index)` shows, in words; None is the mean over all heads or channels."""
-        axis, mixer = self.map_axis(layer), SHOWN.get(self.mixers[layer], self.mixers[layer])
-        if index is None:
-            return f"{mixer}, mean of {self.map_count(layer)} {axis}s"
-        if self.mixers[layer] != "abundance":
-            return f"{mixer}, {axis} {index}"
-        windows = self.config["windows"]
-        expert = index * len(windows) // self.map_count(layer)
-        window = f"last {windows[expert]} tokens" if windows[expert] else "all tokens before"
-        return f"{mixer}, head {index} (expert {expert}), reads {window}"
-
-    def map(self, layer: int, loop: int, index: int | None = None) -> np.ndarray:
-        """(T, T) float32, row t: the weight of each token s ≤ t in output t; rows sum to 1, zero above the diagonal.
-
-        `index` is a head or a channel; None is the mean over all of them. Made on demand, by the mixer itself, from
-        queries and keys kept in half precision.
-        """
-        indices = range(self.map_count(layer)) if index is None else [index]
-        if index is not None and not 0 <= index < self.map_count(layer):
-            axis = self.map_axis(layer)
-            raise ProbeError(f"there is no {axis} {index}; layer {layer} has {axis}s 0 to {self.map_count(layer) - 1}")
-        total = np.zeros((self.tokens, self.tokens), dtype=np.float32)
-        # A block at a time: all channels at once would be hundreds of MB.
-        for start in range(0, len(indices), 32):
-            total += self.maps(layer, loop, list(indices[start : start + 32])).sum(0)
-        return total / len(indices)
-
-    def maps(self, layer: int, loop: int, indices: list[int]) -> np.ndarray:
-        """(len(indices), T, T) float32: several heads' or channels' maps, as `map` gives them one by one."""
-        layer %= self.layers
-        mixer = MIXERS[self.mixers[layer]](Config.from_dict(self.config))
-        k = torch.from_numpy(self.arrays[f"k.{layer}"][[loop]]).float()
-        q = torch.from_numpy(self.arrays[f"q.{layer}"][[loop]]).float() if f"q.{layer}" in self.arrays else k
-        told = {
-            name: torch.from_numpy(self.arrays[f"told.{name}.{layer}"][[loop]]).float() for name in mixer.signal_names
-        }
-        with torch.inference_mode():
-            return mixer.map(q, k, told, channels=indices)[0].numpy()
-
-    def reconstruction(self, layer: int, loop: int) -> tuple[float, float]:
-        """(largest absolute, relative RMS) difference of map·v from the mixer's own output, in full precision.
-
-        Measured when the probe was taken, over all heads, or over 8 channels spread evenly over the layer's.
-        """
-        largest, relative = self.arrays[f"reconstruction.{layer % self.layers}"][loop]
-        return float(largest), float(relative)
 
     @property
     def loss(self) -> np.ndarray:

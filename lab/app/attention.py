@@ -10,9 +10,14 @@ from lab.probe import Probe
 
 ABOUT = (
     "Softmax attention has a map: how much each token takes from each earlier one. An attention-free mixer (AFT) has "
-    "one too, **implied** by its keys, a different one for each channel. Both over the same text, side by side."
+    "one too, **implied** by its keys, a different one for each channel; and so has a recurrent one like retention, "
+    "whose weights may be negative. Any two over the same text, side by side."
 )
-NAMES = {"aft": "AFT", "abundance": "Expert Abundance", "softmax": "softmax attention"}
+AVERAGES = "Each row sums to 1; above"
+SIGNED = (
+    "Red adds what the other token holds, blue subtracts it, and rows sum to anything, for not every mixer here takes "
+    "averages; above"
+)
 
 
 def page() -> None:
@@ -27,17 +32,19 @@ def draw(job: Job, place: Place) -> None:
     with st.container(border=True, key="pair"):
         first, second = st.columns(2, gap="large", vertical_alignment="bottom")
         with first:
-            st.markdown(f"**Left: layer {place.layer}** · {mixer(probe, place.layer)}")
+            st.markdown(f"**Left: layer {place.layer}** · {probe.mixer_name(place.layer)}")
             left = (place.layer, loop, _index(probe, place.layer, "left"))
         with second:
             layer = _other(probe, place.layer)
             right = (layer, loop, _index(probe, layer, "right"))
     tokens = _part(probe)
+    averages = probe.averages(place.layer) and probe.averages(layer)
     exhibit(
         "map_pair",
-        "**Row: the token that reads. Column: the token that is read.** Each row sums to 1; above the diagonal is the "
-        "future, which stays blank. Hover names both tokens. *Look for* a strong diagonal (reads itself), columns (a "
-        "token that everybody reads), bands (windows). *Surprising would be:* anything above the diagonal.",
+        f"**Row: the token that reads. Column: the token that is read.** {AVERAGES if averages else SIGNED} the "
+        "diagonal is the future, which stays blank. Hover names both tokens. *Look for* a strong diagonal (reads "
+        "itself), columns (a token that everybody reads), bands (windows). *Surprising would be:* anything above the "
+        "diagonal.",
         probe, left, right, tokens=tokens,
     )  # fmt: skip
     _truth(probe, loop, [left, right])
@@ -47,17 +54,13 @@ def draw(job: Job, place: Place) -> None:
         "large. *Surprising would be:* all alike, for then one would do.",
         probe, layer=place.layer, loop=loop,
     )  # fmt: skip
+    sizes = "" if probe.averages(place.layer) else " Weights count by their size here, whichever their sign."
     exhibit(
         "map_profile",
-        "**How widely and how far each token reads**, beside what an even reading of everything would give (dashed). "
-        "*Surprising would be:* a curve on the dashed line: then the map says nothing about the text.",
+        "**How widely and how far each token reads**, beside what an even reading of everything would give (dashed)."
+        f"{sizes} *Surprising would be:* a curve on the dashed line: then the map says nothing about the text.",
         probe, layer=place.layer, loop=loop, index=left[2],
     )  # fmt: skip
-
-
-def mixer(probe: Probe, layer: int) -> str:
-    """What mixes tokens in a layer, in words."""
-    return NAMES.get(probe.mixers[layer], probe.mixers[layer])
 
 
 def _index(probe: Probe, layer: int, side: str) -> int | None:
@@ -82,7 +85,7 @@ def _other(probe: Probe, layer: int) -> int:
         st.session_state.pop(key, None)
     return st.selectbox(
         "Layer on the right", range(probe.layers), index=start, key=key, label_visibility="collapsed",
-        format_func=lambda number: f"Right: layer {number} · {mixer(probe, number)}",
+        format_func=lambda number: f"Right: layer {number} · {probe.mixer_name(number)}",
     )  # fmt: skip
 
 
@@ -105,6 +108,6 @@ def _truth(probe: Probe, loop: int, places: list[tuple[int, int, int | None]]) -
         good = relative < 1e-3
         mark, meaning = (":green[✓]", "the map is what was computed") if good else (":red[✗]", "do not trust this map")
         st.caption(
-            f"{mark} Layer {layer} ({mixer(probe, layer)}): map × values gives back the mixer's own output to "
+            f"{mark} Layer {layer} ({probe.mixer_name(layer)}): map × values gives back the mixer's own output to "
             f"{relative:.1e} (relative; {largest:.1e} at most): {meaning}."
         )

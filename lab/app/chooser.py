@@ -16,6 +16,7 @@ from strawberry.config import Config
 from strawberry.data import CORPORA
 from strawberry.data.files import decode
 from strawberry.errors import StrawberryError
+from strawberry.mixers import MIXERS
 
 SIZES = {"pico": "pico · seconds", "nano": "nano · minutes on a laptop", "small": "small · needs a GPU"}
 CORPUS_WORDS = {"sotu": "State of the Union addresses", "python": "Python's own source code"}
@@ -151,7 +152,9 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
 
     changes: dict[str, Any] = {}
     with columns[0]:
-        mixers = list(dict.fromkeys([base.mixer, "aft", "abundance", "softmax", "aft,abundance", "aft,softmax"]))
+        # A layer that reads a memory cannot stand alone.
+        alone = [name for name in MIXERS if name != "cross"]
+        mixers = list(dict.fromkeys([base.mixer, *alone, "aft,abundance", "aft,softmax"]))
         changes["mixer"] = st.selectbox(options=mixers, accept_new_options=True, **place("mixer", "Token mixer"))
         changes["loops"] = st.number_input(min_value=1, max_value=8, value=base.loops, **place("loops", "Loops"))
         if base.weights == "retention":

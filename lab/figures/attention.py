@@ -1,5 +1,7 @@
 """Maps of who reads whom: one in detail, two side by side, all in miniature, and their spread and reach."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +16,17 @@ from lab.probe import Probe
 EXACT_CELLS = 80_000
 CODES = 10_000
 Place = tuple[int, int, int | None]
+SIGNED = "red adds, blue subtracts"
 
 
 class Panel(NamedTuple):
-    """One map as a trace on the shared colour axis, its token axis, and how its numbers are to be read."""
+    """One map's weights, pooled where it is long, the tokens along it, and whether its weights are averages."""
 
-    trace: go.Heatmap
+    weights: np.ndarray
+    labels: list[str]
     axis: dict[str, Any]
     note: str
-    top: float
-    unit: int
+    averages: bool
 
 
 def attention_map(
@@ -38,12 +41,12 @@ def attention_map(
     """Row: the token that reads. Column: the token read. The future, above the diagonal, is blank.
 
     `index` is a head or channel, None the mean over all; tokens=(start, stop) shows a part. Colour grows with the
-    square root of the weight, or small weights would all look like none.
+    square root of the weight, or small weights would all look like none; where weights have either sign, both ways
+    from 0.
     """
-    c = colours(theme)
-    panel = _panel(probe, (layer, loop, index), tokens, EXACT_CELLS)
-    figure = go.Figure(panel.trace)
-    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, panel.top, panel.unit))
+    panel = _panel(probe, (layer, loop, index), tokens)
+    figure = go.Figure(_traces([panel], EXACT_CELLS))
+    figure.update_layout(coloraxis=_coloraxis(theme, [panel], EXACT_CELLS))
     figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read")
     figure.update_yaxes(**panel.axis, showgrid=False, title_text="token that reads")
     figure.update_yaxes(autorange="reversed")
@@ -53,7 +56,7 @@ def attention_map(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}",
-        about=f"{probe.label} · {check}{panel.note}",
+        about=f"{probe.label} · {check}{_note([panel])}",
         name="attention_map",
         height=680,
     )
@@ -63,28 +66,28 @@ def map_pair(
     probe: Probe, left: Place, right: Place, *, tokens: tuple[int, int] | None = None, theme: str = "light"
 ) -> go.Figure:
     """Two maps, each named by (layer, loop, index), on one range, and how unlike their rows are."""
-    c = colours(theme)
     titles = [
         f"layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}"
         for layer, loop, index in (left, right)
     ]
     figure = subplots(1, 2, titles, horizontal_spacing=0.08)
     figure.update_annotations(font={"size": 12})
-    panels = [_panel(probe, place, tokens, EXACT_CELLS // 2) for place in (left, right)]
-    for col, panel in enumerate(panels, start=1):
-        figure.add_trace(panel.trace, row=1, col=col)
+    panels = [_panel(probe, place, tokens) for place in (left, right)]
+    for col, (panel, trace) in enumerate(zip(panels, _traces(panels, EXACT_CELLS // 2), strict=True), start=1):
+        figure.add_trace(trace, row=1, col=col)
         figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", row=1, col=col)
         figure.update_yaxes(**panel.axis, showgrid=False, autorange="reversed", row=1, col=col)
     figure.update_xaxes(matches="x", row=1, col=2)
     figure.update_yaxes(title_text="token that reads", row=1, col=1)
-    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(panel.top for panel in panels), panels[0].unit))
+    figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS // 2))
     apart = maps.divergence(probe.map(*left), probe.map(*right))[1:]
+    of = "rows" if all(panel.averages for panel in panels) else "rows' absolute weights"
     return finish(
         figure,
         theme,
         title="Who reads whom, side by side",
-        about=f"{probe.label} · Jensen–Shannon divergence of the rows {apart.mean():.3f} nats on average (0 same, "
-        f"0.693 disjoint){panels[0].note}",
+        about=f"{probe.label} · Jensen–Shannon divergence of the {of} {apart.mean():.3f} nats on average (0 same, "
+        f"0.693 disjoint){_note(panels)}",
         name="map_pair",
         height=560,
     )
@@ -94,14 +97,14 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     """Every head, or 16 channels spread over the layer's, in miniature, all on one range."""
     c = colours(theme)
     count, axis = probe.map_count(layer), probe.map_axis(layer)
-    chosen = probe.map_sample(layer)
+    chosen, mixer = probe.map_sample(layer), probe.mixer_name(layer)
     across = min(len(chosen), 4 if len(chosen) <= 8 else 8)
     down = -(-len(chosen) // across)
     titles = [f"{axis} {index}" for index in chosen]
-    mixer = probe.map_name(layer).split(",")[0]
     figure = subplots(down, across, titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down)
     figure.update_annotations(font={"size": 12, "color": c.muted})
     pooled = [naming.pool(weights, 48) for weights in probe.maps(layer, loop, chosen)]
+    panels = [Panel(weights, [], {}, "", probe.averages(layer)) for weights, _ in pooled]
     for place, (weights, stride) in enumerate(pooled):
         row, col = divmod(place, across)
         trace = go.Heatmap(
@@ -113,14 +116,14 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
             hovertemplate=f"<b>{titles[place]}</b><br>token %{{y}} reads %{{x}}<br>weight %{{z:.4f}}<extra></extra>",
         )
         figure.add_trace(trace, row=row + 1, col=col + 1)
-    figure.update_layout(coloraxis=_coloraxis(theme, c.reading, max(_top(weights) for weights, _ in pooled), 1))
+    figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS))
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     return finish(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {mixer}, {axis} by {axis}",
-        about=f"{probe.label} · {len(chosen)} of {count} {axis}s",
+        about=f"{probe.label} · {len(chosen)} of {count} {axis}s{_note(panels)}",
         name="map_grid",
         height=130 + 160 * down,
     )
@@ -129,7 +132,10 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
 def map_profile(
     probe: Probe, *, layer: int = 0, loop: int = 0, index: int | None = None, theme: str = "light"
 ) -> go.Figure:
-    """Entropy of each token's reading and how far back it reads on average, beside what an even map would have."""
+    """Entropy of each token's reading and how far back it reads on average, beside what an even map would have.
+
+    Where weights have either sign, of their absolute values.
+    """
     c = colours(theme)
     weights = probe.map(layer, loop, index)
     lengths = np.arange(1, probe.tokens + 1)
@@ -139,6 +145,7 @@ def map_profile(
     }
     figure = subplots(2, 1, list(panels), shared_xaxes=True, vertical_spacing=0.14)
     labels = naming.names(probe.pieces)
+    of = "" if probe.averages(layer) else ", absolute weights"
     for row, (panel, (values, even)) in enumerate(panels.items(), start=1):
         figure.add_scatter(
             x=labels,
@@ -166,31 +173,47 @@ def map_profile(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · pass {loop % probe.loops + 1} · spread and reach",
-        about=f"{probe.label} · {probe.map_name(layer, index)} · dashed: an even map",
+        about=f"{probe.label} · {probe.map_name(layer, index)}{of} · dashed: an even map",
         name="map_profile",
         height=480,
     )
 
 
-def _panel(probe: Probe, place: Place, tokens: tuple[int, int] | None, budget: int) -> Panel:
+def _panel(probe: Probe, place: Place, tokens: tuple[int, int] | None) -> Panel:
     start, stop = naming.part(probe.tokens, tokens)
     pieces = probe.pieces[start:stop]
     weights, stride = naming.pool(probe.map(*place)[start:stop, start:stop])
-    labels = naming.names(pieces, start, stride)
     note = f" · groups of {stride} tokens" if stride > 1 else ""
-    if weights.size <= budget:
-        cells, unit, value = _blank_future(weights), 1, "%{z:.5f}"
-    else:
-        cells, unit, value = np.round(weights * CODES).astype(np.uint16), CODES, f"%{{z}}/{CODES}"
-    trace = go.Heatmap(
-        z=cells,
-        x=labels,
-        y=labels,
-        coloraxis="coloraxis",
-        hoverongaps=False,
-        hovertemplate=f"<b>%{{y}}</b> reads <b>%{{x}}</b><br>weight {value}<extra></extra>",
-    )
-    return Panel(trace, naming.ticks(pieces, stride), note, _top(weights), unit)
+    labels = naming.names(pieces, start, stride)
+    return Panel(weights, labels, naming.ticks(pieces, stride), note, probe.averages(place[0]))
+
+
+def _traces(panels: Sequence[Panel], budget: int) -> list[go.Heatmap]:
+    """Panels on the shared colour axis; those of more cells than ``budget`` in whole numbers of :func:`_unit`."""
+    unit, traces = _unit(panels, budget), []
+    for panel in panels:
+        cells, value = _blank_future(panel.weights), "%{z:.5f}"
+        if unit != 1:
+            cells, value = np.round(panel.weights * unit).astype(np.int16), f"%{{z}}/{unit:g}"
+        trace = go.Heatmap(
+            z=cells,
+            x=panel.labels,
+            y=panel.labels,
+            coloraxis="coloraxis",
+            hoverongaps=False,
+            hovertemplate=f"<b>%{{y}}</b> reads <b>%{{x}}</b><br>weight {value}<extra></extra>",
+        )
+        traces.append(trace)
+    return traces
+
+
+def _unit(panels: Sequence[Panel], budget: int) -> float:
+    """1, or what weights are multiplied with to become whole numbers of two bytes, where cells are very many."""
+    if all(panel.weights.size <= budget for panel in panels):
+        return 1
+    largest = max(float(np.abs(panel.weights).max()) for panel in panels)
+    # A power of ten, so that the hover reads as a fraction; averages are 1 at most, but for rounding.
+    return CODES / 10 ** math.ceil(math.log10(largest or 1) - 1e-4)
 
 
 def _blank_future(weights: np.ndarray) -> np.ndarray:
@@ -199,13 +222,22 @@ def _blank_future(weights: np.ndarray) -> np.ndarray:
     return shown
 
 
+def _note(panels: Sequence[Panel]) -> str:
+    return ("" if all(panel.averages for panel in panels) else f" · {SIGNED}") + panels[0].note
+
+
 def _top(weights: np.ndarray) -> float:
-    return max(float(np.quantile(weights[np.tril_indices(len(weights))], 0.995)), 1e-6)
+    return max(float(np.quantile(np.abs(weights[np.tril_indices(len(weights))]), 0.995)), 1e-6)
 
 
-def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dict[str, Any]:
+def _coloraxis(theme: str, panels: Sequence[Panel], budget: int) -> dict[str, Any]:
+    """One range for all panels: from 0, or, as soon as weights of one have either sign, as far below 0 as above."""
+    c, top, unit = colours(theme), max(_top(panel.weights) for panel in panels), _unit(panels, budget)
     # Ticks at squares are evenly spaced in colour.
     marks = top * np.linspace(0, 1, 5) ** 2
+    stops, low = scale(c.reading, gamma=2), 0.0
+    if not all(panel.averages for panel in panels):
+        marks, stops, low = np.concatenate([-marks[:0:-2], marks[::2]]), scale(c.diverging, gamma=2, middle=0.5), -top
     bar = colorbar(
         theme,
         "weight, root scale",
@@ -213,4 +245,4 @@ def _coloraxis(theme: str, stops: tuple[str, ...], top: float, unit: int) -> dic
         tickvals=list(marks * unit),
         ticktext=[f"{mark:.3g}" for mark in marks],
     )
-    return {"colorscale": scale(stops, gamma=2), "cmin": 0, "cmax": top * unit, "colorbar": bar}
+    return {"colorscale": stops, "cmin": low * unit, "cmax": top * unit, "colorbar": bar}

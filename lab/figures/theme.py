@@ -88,9 +88,14 @@ def colours(theme: str) -> Colours:
     return _LIGHT if theme == "light" else _DARK
 
 
-def scale(stops: tuple[str, ...], *, gamma: float = 1.0) -> list[list[float | str]]:
-    """Stops as a plotly colour scale; gamma 2 gives small values half of the colours (colour grows as √value)."""
-    return [[(i / (len(stops) - 1)) ** gamma, stop] for i, stop in enumerate(stops)]
+def scale(stops: tuple[str, ...], *, gamma: float = 1.0, middle: float = 0.0) -> list[list[float | str]]:
+    """Stops as a plotly colour scale; gamma 2 gives small values half of the colours (colour grows as √value).
+
+    middle: where on the scale the value 0 lies, 0 or 0.5; from there colour grows so to both sides.
+    """
+    places = ((i / (len(stops) - 1) - middle) / (1 - middle) for i in range(len(stops)))
+    grown = (abs(place) ** gamma * (1 if place > 0 else -1) for place in places)
+    return [[middle + (1 - middle) * place, stop] for place, stop in zip(grown, stops, strict=True)]
 
 
 def template(theme: str) -> go.layout.Template:

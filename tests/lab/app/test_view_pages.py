@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lab import notes
+from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
 PAGES = ("retention", "experts", "attention")
@@ -73,6 +74,17 @@ def test_the_layer_with_attention_experts_offers_them(draw: Draw, finished: Path
 def test_the_map_that_is_shown_is_said_to_be_true(draw: Draw, finished: Path) -> None:
     said = draw("attention", finished, run="berry").whole().said
     assert said.count("the map is what was computed") == 2
+    assert "do not trust" not in said
+
+
+@pytest.mark.parametrize("family", ["retnet", "yoco", "strawberry-shared"])
+def test_every_family_is_drawn_and_maps_say_how_to_read_them(draw: Draw, tmp_path: Path, family: str) -> None:
+    trained(tmp_path / family, tiny(family), 2)
+    for page in PAGES:
+        draw(page, tmp_path, run=family, layer="1").whole()
+    said = draw("attention", tmp_path, run=family, layer="0").whole().said
+    assert ("Red adds" in said) == (family in ("retnet", "yoco"))
+    assert ("Each row sums to 1" in said) == (family == "strawberry-shared")
     assert "do not trust" not in said
 
 

@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import pytest
 
 import lab
+import strawberry
 from lab import figures
 from lab.causality import Verdict, verdict
 
 LIMIT = 500_000
-MADE = ("strawberry", "strawberry-leaky", "strawberry-static")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {name: getattr(figures, name) for
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("family", [*MADE, "gpt"])
+@pytest.mark.parametrize("family", strawberry.families())
 def test_every_figure_is_drawn_dressed_and_small(probes, leak, name, family):
     for args, choices in arguments(name, probes[family], leak):
         text = FIGURES[name](*args, **choices).to_json()
