@@ -65,29 +65,42 @@ def attention_map(
 def map_pair(
     probe: Probe, left: Place, right: Place, *, tokens: tuple[int, int] | None = None, theme: str = "light"
 ) -> go.Figure:
-    """Two maps, each named by (layer, loop, index), on one range, and how unlike their rows are."""
+    """Two maps, each named by (layer, loop, index), and how unlike their rows are.
+
+    On one range, but where weights have either sign: their sizes compare with no other mixer's, and each map has its
+    own.
+    """
     titles = [
         f"layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}"
         for layer, loop, index in (left, right)
     ]
-    figure = subplots(1, 2, titles, horizontal_spacing=0.08)
-    figure.update_annotations(font={"size": 12})
     panels = [_panel(probe, place, tokens) for place in (left, right)]
-    for col, (panel, trace) in enumerate(zip(panels, _traces(panels, EXACT_CELLS // 2), strict=True), start=1):
+    alike = all(panel.averages for panel in panels)
+    figure = subplots(1, 2, titles, horizontal_spacing=0.08 if alike else 0.16)
+    figure.update_annotations(font={"size": 12})
+    traces = _traces(panels, EXACT_CELLS // 2)
+    if alike:
+        figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS // 2))
+    else:
+        traces = [trace for panel in panels for trace in _traces([panel], EXACT_CELLS // 2)]
+        traces[1].coloraxis = "coloraxis2"
+        first, second = (_coloraxis(theme, [panel], EXACT_CELLS // 2) for panel in panels)
+        first["colorbar"] |= {"x": 0.43}
+        figure.update_layout(coloraxis=first, coloraxis2=second)
+    for col, (panel, trace) in enumerate(zip(panels, traces, strict=True), start=1):
         figure.add_trace(trace, row=1, col=col)
         figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", row=1, col=col)
         figure.update_yaxes(**panel.axis, showgrid=False, autorange="reversed", row=1, col=col)
     figure.update_xaxes(matches="x", row=1, col=2)
     figure.update_yaxes(title_text="token that reads", row=1, col=1)
-    figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS // 2))
     apart = maps.divergence(probe.map(*left), probe.map(*right))[1:]
-    of = "rows" if all(panel.averages for panel in panels) else "rows' absolute weights"
+    of = "rows" if alike else "rows' absolute weights"
     return finish(
         figure,
         theme,
         title="Who reads whom, side by side",
         about=f"{probe.label} · Jensen–Shannon divergence of the {of} {apart.mean():.3f} nats on average (0 same, "
-        f"0.693 disjoint){_note(panels)}",
+        f"0.693 disjoint){'' if alike else ' · each on its own range'}{_note(panels)}",
         name="map_pair",
         height=560,
     )

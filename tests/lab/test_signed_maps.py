@@ -37,7 +37,7 @@ def test_it_is_drawn_around_nought_and_an_average_from_nought(signed, theme):
         figures.attention_map(signed, layer=0, index=1, theme=theme),
         figures.map_grid(signed, layer=0, theme=theme),
         figures.map_pair(signed, (0, 0, 1), (1, 0, 1), theme=theme),
-        figures.map_pair(signed, (1, 0, 1), (0, 0, 1), theme=theme),
+        figures.map_pair(signed, (0, 0, 1), (-1, 0, 1), theme=theme),
     ):
         axis = figure.layout.coloraxis
         assert axis.cmin == -axis.cmax < 0
@@ -51,6 +51,16 @@ def test_it_is_drawn_around_nought_and_an_average_from_nought(signed, theme):
     axis = figures.attention_map(signed, layer=1, theme=theme).layout.coloraxis
     assert axis.cmin == 0
     assert [colour for _, colour in axis.colorscale] == list(c.reading)
+
+
+def test_beside_an_average_each_has_a_range_of_its_own(signed):
+    figure = figures.map_pair(signed, (1, 0, 1), (0, 0, 1))
+    average, own = figure.layout.coloraxis, figure.layout.coloraxis2
+    assert [trace.coloraxis for trace in figure.data] == ["coloraxis", "coloraxis2"]
+    assert average.cmin == 0
+    assert own.cmin == -own.cmax
+    assert average.colorbar.x < 0.5
+    assert "each on its own range" in figure.layout.title.subtitle.text
 
 
 def test_its_cells_are_the_maps_own(signed):
