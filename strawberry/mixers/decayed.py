@@ -112,7 +112,7 @@ def decays(total: Tensor) -> Tensor:
     """D_{ts} = γ_{s+1} … γ_t for s ≤ t, else 0: (…, seq) inclusive sums of log decays -> (…, seq, seq)."""
     future = torch.ones(total.shape[-1], total.shape[-1], dtype=torch.bool, device=total.device).triu(1)
     # Masked before exp, which would overflow above the diagonal.
-    return (total[..., :, None] - total[..., None, :]).masked_fill(future, float("-inf")).exp()
+    return (total[..., :, None] - total[..., None, :]).masked_fill_(future, float("-inf")).exp_()
 
 
 def weights(q: Tensor, k: Tensor, log_decay: Tensor) -> Tensor:
