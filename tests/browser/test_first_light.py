@@ -23,7 +23,9 @@ def patience(seconds: float) -> float:
 
 
 def drawn(page: Any, words: str, seconds: float = 30.0) -> None:
-    """Wait until a figure with these words in its title is drawn."""
+    """Scroll to a figure with these words in its title, and wait until it is drawn: only then is it."""
+    place = page.locator(f'.strawberry-canvas[aria-label*="{words}"]').first
+    place.scroll_into_view_if_needed(timeout=patience(seconds) * 1000)
     page.locator(".gtitle", has_text=words).first.wait_for(timeout=patience(seconds) * 1000)
 
 
