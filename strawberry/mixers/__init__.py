@@ -1,7 +1,7 @@
 """Token mixers under one contract, and the registry that names them."""
 
 from strawberry.mixers.abundance import Abundance
-from strawberry.mixers.aft import AFT
+from strawberry.mixers.aft import AFT, AFTConv, AFTFull, AFTLocal
 from strawberry.mixers.base import TokenMixer
 from strawberry.mixers.cross import Cross
 from strawberry.mixers.delta import Delta
@@ -14,6 +14,9 @@ MIXERS: dict[str, type[TokenMixer]] = {
     "softmax": Softmax,
     "window": Window,
     "aft": AFT,
+    "aft-full": AFTFull,
+    "aft-local": AFTLocal,
+    "aft-conv": AFTConv,
     "retention": MultiScaleRetention,
     "gated-retention": GatedRetention,
     "linear": LinearAttention,

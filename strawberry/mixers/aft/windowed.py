@@ -1,0 +1,190 @@
+"""AFT-local and AFT-conv: position biases inside a window, none outside it, and still every earlier token read."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from strawberry.call import Call
+from strawberry.config import Config
+from strawberry.mixers.aft.positions import learned_positions
+from strawberry.mixers.aft.simple import AFT
+from strawberry.mixers.aft.sums import UNREAD, Sums
+from strawberry.mixers.base import ALONE
+
+
+@dataclass(frozen=True)
+class WindowState:
+    """Keys and values of the last ``window − 1`` tokens, each (batch, window − 1, head, d_head), and sums over all
+    tokens before those. A place that no token has taken yet has the key ``UNREAD``.
+    """
+
+    keys: Tensor
+    values: Tensor
+    older: Sums
+
+
+class Windowed(AFT):
+    """AFT whose biases w_{t,s} are learned for t − s < ``window`` and 0 beyond.
+
+    The tokens inside and outside the window are summed apart, so that nothing cancels: the outer sums run along
+    ``window`` tokens late, the inner ones are made anew for every token. O(seq · window).
+    """
+
+    state = "two sums per channel, and the last W − 1 tokens' keys and values"
+    signal_names = ("bias",)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.window = config.window
+
+    @abstractmethod
+    def rows(self, bias: Tensor, seq: int) -> Tensor:
+        """The signal as w_{t,t−j}, of shape (batch or 1, head or 1, seq, window) by t and j."""
+
+    def weigh(
+        self, k: Tensor, v: Tensor, x: Tensor, state: WindowState | None, call: Call
+    ) -> tuple[Tensor, Tensor, WindowState]:
+        seq, back = k.shape[1], self.window - 1
+        if state is None:
+            none = torch.zeros_like(k[:, :1]).expand(-1, back, -1, -1)
+            state = WindowState(none + UNREAD, none, Sums.nothing(k))
+        rows = self.rows(self.tapped(x, call)["bias"].to(k.dtype), seq)
+        keys, values = torch.cat([state.keys, k], dim=1), torch.cat([state.values, v], dim=1)
+        # What has left the window before the first new token, before the second, … and after the last.
+        older = state.older.then(self.sums(keys[:, :seq], values[:, :seq], state.older))
+        if call.rows is None:
+            after = WindowState(keys[:, seq:], values[:, seq:], older.each(lambda x: x[:, -1]))
+        else:
+            row, length = torch.arange(k.shape[0], device=k.device), call.rows.length
+            last = [call.rows.last(x, back, back) for x in (keys, values)]
+            after = WindowState(last[0], last[1], older.each(lambda x: x[row, length]))
+        older = older.each(lambda x: x[:, :-1])
+        if self.bounded:
+            return *_by_blocks(keys, values, rows, older, call.positions(seq, k.device)), after
+        whole = _by_ages(keys, values, rows).plus(older)
+        return whole.numerator, whole.denominator, after
+
+    def state_size(self, seq_len: int) -> int:
+        return (3 + 2 * (self.window - 1)) * self.n_heads * self.d_head
+
+    def multiply_adds(self, seq_len: int) -> int:
+        if not self.bounded:
+            return 0
+        blocks, block = _blocks(seq_len, self.window)
+        inside = 2 * self.n_heads * self.d_head * blocks * block * (block + self.window - 1) // seq_len
+        return inside + super().multiply_adds(seq_len)
+
+    def biases(self, signals: Mapping[str, Tensor], seq: int) -> Tensor:
+        rows = self.rows(signals["bias"], seq)
+        age = torch.arange(seq, device=rows.device)[:, None] - torch.arange(seq, device=rows.device)
+        bias = rows.gather(-1, age.clamp(0, self.window - 1).expand(*rows.shape[:2], -1, -1))
+        return bias.masked_fill(age >= self.window, 0)
+
+
+class AFTLocal(Windowed):
+    """w_{t,s} learned for every pair of positions closer than ``window``, shared by all channels; up to ``seq_len``.
+
+    Zhai et al., arXiv 2105.14103, section 3.2, in its causal form. A text beyond ``seq_len`` raises
+    :class:`StrawberryError`.
+    """
+
+    about = "as AFT, with a learned bias for every pair of positions closer than W tokens, and 0 beyond"
+    source = "Zhai et al. 2021, arXiv 2105.14103, AFT-local"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.position_bias = nn.Parameter(torch.empty(config.seq_len, config.window))
+
+    def signals(self, x: Tensor, call: Call = ALONE) -> dict[str, Tensor]:
+        """bias: (1 or batch, seq, window), w_{t,t−j} by t and j."""
+        return {"bias": self.position_bias[learned_positions(call, x.shape[1], len(self.position_bias), x.device)]}
+
+    def rows(self, bias: Tensor, seq: int) -> Tensor:
+        return bias[:, None]
+
+
+class AFTConv(Windowed):
+    """w_{t,s} learned by distance t − s < ``window``, one set for each head.
+
+    Zhai et al., arXiv 2105.14103, section 3.3, in its causal form, without the re-parametrisation of the filters.
+    """
+
+    about = "as AFT, with a learned bias for each distance below W tokens, by head, and 0 beyond"
+    source = "Zhai et al. 2021, arXiv 2105.14103, AFT-conv"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.position_bias = nn.Parameter(torch.empty(config.n_heads, config.window))
+
+    def signals(self, x: Tensor, call: Call = ALONE) -> dict[str, Tensor]:
+        """bias: (1, head, window), by distance."""
+        return {"bias": self.position_bias[None]}
+
+    def rows(self, bias: Tensor, seq: int) -> Tensor:
+        return bias[:, :, None].expand(-1, -1, seq, -1)
+
+
+def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Sums, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Numerator and denominator (batch, seq, head, d_head) for small keys and biases of any size.
+
+    keys, values: (batch, window − 1 + seq, head, d_head); rows: (batch or 1, head or 1, seq, window);
+    older: (batch, seq, …), all of it on one scale; positions: (batch or 1, seq).
+    """
+    window = rows.shape[-1]
+    seen = torch.arange(window, device=rows.device) <= positions[..., None]
+    rows = rows.masked_fill(~seen[:, None], float("-inf"))
+    # Every row has a scale of its own, its largest bias: small keys then keep all that counts within range.
+    peak, far = rows.detach().amax(dim=-1), (positions >= window)[:, None]
+    peak = torch.where(far, peak.clamp(min=0), peak)
+    weights, outside = (rows - peak[..., None]).exp(), (-peak).exp().masked_fill(~far, 0)
+    exponentials = keys.exp()
+    sums = torch.stack([older.numerator, older.denominator], dim=-1)
+    outside = outside.transpose(1, 2)[..., None]
+    inside = _banded(weights, torch.cat([exponentials * values, exponentials], dim=-1))
+    numerator, denominator = inside.chunk(2, dim=-1)
+    return numerator + outside * sums[..., 0], denominator + outside * sums[..., 1]
+
+
+def _blocks(seq: int, window: int) -> tuple[int, int]:
+    """How many blocks of how many tokens the window's products are done in."""
+    block = max(window, 32)
+    return (1, seq) if seq <= block else (-(-seq // block), block)
+
+
+def _banded(weights: Tensor, x: Tensor) -> Tensor:
+    """Σ_j weights[…, t, j] x_{t−j}: (batch or 1, head or 1, seq, window), (batch, window − 1 + seq, head, width).
+
+    Each block of tokens meets, in one product, the block and the window before it.
+    """
+    seq, window = weights.shape[-2:]
+    blocks, block = _blocks(seq, window)
+    reach = block + window - 1
+    missing = blocks * block - seq
+    rows = pad(weights.flip(-1), (0, block, 0, missing)).unflatten(2, (blocks, block))
+    # Laid end to end and cut one place shorter, every row comes to stand one place further right than the last.
+    band = rows.flatten(-2)[..., : block * reach].unflatten(-1, (block, reach))
+    if blocks == 1:
+        spans = x[:, None]
+    else:
+        cut = pad(x, (0, 0, 0, 0, 0, missing + block - window + 1)).unflatten(1, (blocks + 1, block))
+        spans = torch.cat([cut[:, :-1], cut[:, 1:, : window - 1]], dim=2)
+    return torch.einsum("bhnts,bnshd->bnthd", band, spans).flatten(1, 2)[:, :seq]
+
+
+def _by_ages(keys: Tensor, values: Tensor, rows: Tensor) -> Sums:
+    """The sums inside the window (batch, seq, head, d_head) for keys and biases of any size, one age after another."""
+    seq, window = rows.shape[-2:]
+    ages = [slice(window - 1 - age, window - 1 - age + seq) for age in range(window)]
+    scores = [keys[:, ages[age]] + rows[..., age].transpose(1, 2)[..., None] for age in range(window)]
+    peak = scores[0].detach()
+    for score in scores[1:]:
+        peak = torch.maximum(peak, score.detach())
+    numerator = denominator = torch.zeros_like(peak)
+    for age, score in zip(ages, scores, strict=True):
+        weight = (score - peak).exp()
+        numerator, denominator = numerator + weight * values[:, age], denominator + weight
+    return Sums(peak, numerator, denominator)
