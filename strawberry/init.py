@@ -25,7 +25,7 @@ def role(name: str, parameter: Tensor, config: Config) -> Role:
         return Role("embedding", 1.0)
     if ".router." in name or "swiglu_router." in name:
         return Role("router", 1.0)
-    if parameter.dim() < 2 or name.endswith(("gains", "retention.prior", "conv.taps")):
+    if parameter.dim() < 2 or name.endswith(("gains", "retention.prior", "conv.taps")) or ".mixer.position_" in name:
         return Role("vector", 1.0)
     unit = ".retention.base." in name or ".retention.learned." in name
     return Role("matrix", math.sqrt(parameter.shape[-1]) if unit and config.base_scale == "unit" else 1.0)
@@ -55,6 +55,9 @@ def initialise(model: nn.Module, config: Config) -> None:
             normal(parameter, config.d_model**-0.5)
         elif name.endswith("temperature"):
             parameter.fill_(math.sqrt(config.d_model))
+        elif name.endswith("mixer.position_bias"):
+            # AFT starts without biases; those made as products start small, since from 0 they would never move.
+            parameter.zero_()
         elif name.endswith(("mixer.log_rate", "mixer.memory_bias")):
             parameter.zero_()
         elif name.endswith("mixer.decay_bias"):
