@@ -7,6 +7,8 @@ import torch
 
 from strawberry.block import Block
 from strawberry.config import Config
+from strawberry.mixers.decayed import CHUNK
+from strawberry.mixers.written import reading_cost, writing_cost
 from strawberry.model import Strawberry
 
 
@@ -72,6 +74,7 @@ def _multiply_adds(config: Config, model: Strawberry) -> int:
         keys = 0 if block.reads_memory else 2 * config.d_kv
         owned = (2 * d + keys) * c
         projections = owned if config.weights == "learned" else _generated(config) * _computed(config) / seq
+        projections += _reading(config)
         routers = config.n_experts * c * (config.n_experts > 1) * (1 + (block.swiglu_router is not None))
         feedforward = 3 * c * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
         convolution = (d + keys) * config.conv
@@ -84,11 +87,26 @@ def _multiply_adds(config: Config, model: Strawberry) -> int:
     return round(config.loops * per_pass + once + config.vocab_size * c)
 
 
+def _linear(config: Config) -> bool:
+    """Whether weights are read from a memory, and never made."""
+    return config.weights == "retention" and config.pooling in ("linear", "delta")
+
+
+def _reading(config: Config) -> float:
+    """Multiply-adds per token and pass of reading one layer's weights from the memory: one query, or two for swiglu."""
+    if not _linear(config):
+        return 0
+    return 4 * reading_cost(config.seq_len, config.d_model, config.d_model) + _generated(config)
+
+
 def _making(config: Config, block: Block) -> float:
     """Multiply-adds per token of making one layer's weights, once for all passes."""
     if block.retention is None:
         return 0
     c, seq = config.d_model, config.seq_len
+    if _linear(config):
+        delta = config.pooling == "delta"
+        return 2 * c * c + c * delta + writing_cost(seq, c, c, delta)
     sets = _sets_per_row(config) * c * _generated(config) / seq
     if config.pooling == "static":
         return sets
@@ -103,5 +121,9 @@ def _training_memory(config: Config, parameters: int) -> int:
     hidden = 3 * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
     branches = tokens * config.loops * config.n_layers * (14 * config.d_model + 12 * config.d_qkv + 2 * hidden)
     sets = config.batch_size * _sets_per_row(config) * config.n_layers * _generated(config) * (1 + config.loops)
+    if _linear(config):
+        # The memory at every chunk's start, then what each of four queries per pass meets near by and far back.
+        chunk, c = min(config.seq_len, CHUNK), config.d_model
+        sets = tokens * config.n_layers * (2 * c * c / chunk + 4 * config.loops * 2 * (chunk + c))
     logits = 3 * tokens * config.vocab_size
     return round(4 * (held + branches + sets + logits))

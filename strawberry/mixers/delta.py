@@ -10,8 +10,8 @@ from torch.nn.functional import silu, softplus
 from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.mixers.base import ALONE, TokenMixer
-from strawberry.mixers.decayed import CHUNK, decays
-from strawberry.mixers.written import write_delta
+from strawberry.mixers.decayed import decays
+from strawberry.mixers.written import reading_cost, write_delta, writing_cost
 from strawberry.norm import norm
 
 
@@ -70,9 +70,9 @@ class Delta(TokenMixer):
         return self.n_heads * self.d_head**2
 
     def multiply_adds(self, seq_len: int) -> int:
-        chunk, width = min(seq_len, CHUNK), self.n_heads * self.d_head
-        made = (2 * self.n_heads + width) * self.w_gate.shape[1]
-        return made + width * (4 * chunk + 3 * self.d_head)
+        gates = sum(w.numel() for w in (self.w_beta, self.w_decay, self.w_gate))
+        written = writing_cost(seq_len, self.d_head, self.d_head, delta=True)
+        return round(gates + self.n_heads * (written + reading_cost(seq_len, self.d_head, self.d_head)))
 
     def map(
         self, q: Tensor, k: Tensor, signals: Mapping[str, Tensor] | None = None, channels: Sequence[int] | None = None

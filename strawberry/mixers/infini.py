@@ -67,7 +67,8 @@ class Infini(TokenMixer):
         return self.n_heads * self.d_head * (self.d_head + 1 + 2 * self.segment)
 
     def multiply_adds(self, seq_len: int) -> int:
-        return 2 * self.n_heads * self.d_head * (self.segment + self.d_head)
+        filled = math.ceil(seq_len / self.segment) * self.segment
+        return 2 * self.n_heads * self.d_head * (self.segment + self.d_head) * filled // seq_len
 
     def map(
         self, q: Tensor, k: Tensor, signals: Mapping[str, Tensor] | None = None, channels: Sequence[int] | None = None

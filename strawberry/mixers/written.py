@@ -5,6 +5,7 @@ memory before, (..., d_k, d_v), None for nought; an axis before seq of 1 stands 
 log α = 0 leaves the memory as it was. Chunks are counted from the first of the given tokens.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -98,6 +99,24 @@ def write_delta(
     return Written(
         k, torch.stack(values, dim=-3), ages, fading, torch.stack(memory, dim=-3), end if keep else None, length
     )
+
+
+def writing_cost(seq_len: int, d_k: int, d_v: int, delta: bool) -> float:
+    """Multiply-adds per token of writing ``seq_len`` tokens, the triangular solve counted as the products it spares."""
+    chunk = min(seq_len, CHUNK)
+    corrections = chunk * d_k + chunk * (d_k + d_v) / 2 + d_k * d_v if delta else 0
+    return (corrections + d_k * d_v) * _filled(seq_len)
+
+
+def reading_cost(seq_len: int, d_k: int, d_v: int) -> float:
+    """Multiply-adds per token of one query for every token."""
+    return (min(seq_len, CHUNK) * (d_k + d_v) + d_k * d_v) * _filled(seq_len)
+
+
+def _filled(seq_len: int) -> float:
+    """Tokens computed per token: the last chunk is filled up."""
+    chunk = min(seq_len, CHUNK)
+    return math.ceil(seq_len / chunk) * chunk / seq_len
 
 
 def _chunked(x: Tensor, chunk: int) -> Tensor:
