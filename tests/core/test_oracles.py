@@ -8,13 +8,11 @@ from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 from transformers.models.mixtral.configuration_mixtral import MixtralConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock, load_balancing_loss_func
-from transformers.models.rwkv.modeling_rwkv import rwkv_linear_attention_cpu
 
 from strawberry import preset
 from strawberry.experts.balance import Ledger, move_bias, switch_loss, z_loss
 from strawberry.experts.router import Router
 from strawberry.feedforward import GLU, ExpertGLU, glu
-from strawberry.mixers.aft import AFT, bounded_sums, stable_sums
 from strawberry.rope import rotate, rotation
 
 
@@ -33,52 +31,6 @@ def test_rotation_keeps_lengths_and_sees_only_distance() -> None:
     near, far = (rotate(x, rotation(torch.arange(start, start + 12), 8, 10000.0, x)) for start in (0, 1000))
     assert_close(near.norm(dim=-1), x.norm(dim=-1))
     assert_close(near[0, :, 0] @ near[0, :, 0].T, far[0, :, 0] @ far[0, :, 0].T)
-
-
-def rwkv(k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    never = torch.full(k.shape[-1:], -1e9, dtype=k.dtype)
-    return rwkv_linear_attention_cpu(never, torch.zeros_like(never), k, v)[0]
-
-
-def test_aft_is_rwkv4_without_decay_and_bonus() -> None:
-    """transformers' rwkv_linear_attention_cpu at decay exp(−1e9) → 0 and bonus 0; 1e-6, as it keeps sums in fp32."""
-    k, v = torch.randn(2, 2, 23, 3, 4, dtype=torch.float64)
-    expected = rwkv(k.flatten(2), v.flatten(2)).view_as(v)
-    for sums in (bounded_sums, stable_sums):
-        result = sums(k, v, None)
-        assert_close(result.numerator / result.denominator, expected, atol=1e-6, rtol=0)
-
-
-def test_aft_is_its_equation() -> None:
-    """The double sum of the paper, written out; tolerance 1e-12 in fp64."""
-    mixer = AFT(preset("strawberry-pico")).double()
-    q, k, v = torch.randn(3, 2, 19, 4, 8, dtype=torch.float64)
-    expected = torch.stack(
-        [(k[:, : t + 1].exp() * v[:, : t + 1]).sum(1) / k[:, : t + 1].exp().sum(1) for t in range(19)], dim=1
-    )
-    assert_close(mixer(q, k, v, v.flatten(2))[0], q.sigmoid() * expected, atol=1e-12, rtol=0)
-
-
-def test_stable_sums_survive_a_steep_ramp_of_keys() -> None:
-    """Keys from −60 to 100: the plain sum overflows fp32, the scan stays at 1e-5 of fp64 with finite gradients."""
-    k = torch.linspace(-60, 100, 512)[None, :, None, None].requires_grad_()
-    v = torch.randn(1, 512, 1, 1, requires_grad=True)
-    result = stable_sums(k, v, None)
-    y = result.numerator / result.denominator
-    exact = rwkv(k.detach().double().flatten(2), v.detach().double().flatten(2)).view_as(y)
-    assert_close(y.double(), exact, atol=1e-5, rtol=0)
-    for gradient in torch.autograd.grad(y.sum(), (k, v)):
-        assert gradient.isfinite().all()
-    assert not bounded_sums(k, v, None).numerator.isfinite().all()
-
-
-def test_both_sums_agree_where_qk_norm_bounds_the_keys() -> None:
-    mixer = AFT(preset("strawberry-pico"))
-    assert mixer.sums is bounded_sums
-    k = torch.nn.functional.rms_norm(torch.randn(2, 4096, 2, 32), (32,))
-    v = torch.randn_like(k)
-    fast, slow = bounded_sums(k, v, None), stable_sums(k, v, None)
-    assert_close(fast.numerator / fast.denominator, slow.numerator / slow.denominator, atol=1e-4, rtol=0)
 
 
 def mixtral(experts: int = 6, top_k: int = 2) -> tuple[MixtralSparseMoeBlock, ExpertGLU]:
