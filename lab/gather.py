@@ -17,6 +17,8 @@ CHECKED_MAPS = 8
 ROUTERS = {"attention": "mixer.router", "swiglu": "swiglu_router", "ffn": "feedforward.router"}
 PROJECTIONS = ("qkv", "swiglu", "out")
 SIDES = ("current", "transformed")
+# Poolings whose weights are the base and a memory of the text, empty before the first token.
+READ = ("linear", "delta")
 MEASURES = ("rms", "change", "cosine_base", "cosine_previous", "effective_rank", "input_share", "spread")
 
 Arrays = dict[str, np.ndarray]
@@ -48,7 +50,7 @@ def collect(
     for layer in range(config.n_layers):
         arrays |= mixing(model, heard, layer) | routing(heard, layer)
         for projection in made:
-            arrays |= made_weights(heard, layer, projection, kept, float("nan") if config.pooling == "batch" else 0.0)
+            arrays |= made_weights(heard, layer, projection, kept, config.pooling)
     meta = {
         "config": config.to_dict(),
         "step": step,
@@ -58,7 +60,7 @@ def collect(
         "mixers": list(config.mixers),
         "shapes": made,
         "chunks": chunks,
-        "chunk": config.chunk if config.weights == "retention" and config.pooling == "prefix" else None,
+        "chunk": config.chunk if config.weights == "retention" and config.pooling in ("prefix", *READ) else None,
         "kept_chunks": kept,
         "routers": routers(arrays),
         "top_pieces": [tokenizer.pieces(row) for row in arrays["top.ids"].tolist()],
@@ -149,12 +151,9 @@ def grid(size: int) -> np.ndarray:
 
 
 def made_weights(
-    heard: Mapping[str, list[Tensor]], layer: int, projection: str, kept: Sequence[int], single_set_share: float
+    heard: Mapping[str, list[Tensor]], layer: int, projection: str, kept: Sequence[int], pooling: str
 ) -> Arrays:
-    """Measures (all chunks), spectra and pictures (kept chunks) of one layer's wC and wT over the frames.
-
-    `single_set_share` is the input share of a text that has one weight set: 0, or NaN where that set reads the input.
-    """
+    """Measures (all chunks), spectra and pictures (kept chunks) of one layer's wC and wT over the frames."""
     # The transformed frame r is the current frame r - 1, so each distinct matrix is measured once and shared by index.
     distinct: list[Tensor] = []
     index = [
@@ -181,8 +180,13 @@ def made_weights(
             if r:
                 row[3] = weights.cosine(sets, distinct[frames[r - 1]]).cpu()
             row[4, list(kept)] = weights.effective_rank(spectra[number])
-            if chunks == 1:
-                row[5] = 0 if sets is base else single_set_share
+            if pooling in READ:
+                unread = base if SIDES[side] == "current" else torch.zeros_like(base)
+                row[5] = (weights.rms(sets - unread) / weights.rms(sets)).cpu()
+                row[6] = weights.spread(sets).cpu() if len(sets) > 1 else 0
+            elif chunks == 1:
+                # One set for a whole text that it may have read, which leaves nothing to compare with.
+                row[5] = float("nan") if pooling == "batch" and sets is not base else 0
             elif len(sets) == 1:
                 row[5:7] = 0
             else:

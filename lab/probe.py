@@ -127,8 +127,9 @@ class Probe(Reading):
         rms: root mean square · change: RMS(w_frame − base) / RMS(base) · cosine_base, cosine_previous: of the
         flattened matrices, with the base and with the same side's frame before · effective_rank: exp of the entropy
         of the normalised singular values (kept chunks only) · input_share: RMS(w − w of chunk 0) / RMS(w), chunk 0
-        being made from the learned prior alone; 0 for static weights and NaN for batch pooling · spread: RMS(w − mean
-        of chunks 1, 2, …) / RMS(w), how far the text's parts disagree.
+        being made from the learned prior alone; with linear and delta pooling RMS(w − w of an empty memory) / RMS(w);
+        0 for static weights and NaN for batch pooling · spread: RMS(w − mean of chunks 1, 2, …) / RMS(w), how far the
+        text's parts disagree.
         """
         if name not in MEASURES:
             raise ProbeError(f"there is no measure {name!r}; the measures are {', '.join(MEASURES)}")

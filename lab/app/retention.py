@@ -67,9 +67,10 @@ def draw(job: Job, place: Place) -> None:
         )  # fmt: skip
     exhibit(
         "input_share",
-        "**How much of wC the text decided.** Left: how far reading moved the weights from what the prior alone makes "
-        "(chunk 0 has read nothing). Right: how far the chunks' weights lie apart from one another. *Surprising would "
-        "be:* a large left and a right near 0: then whatever is read moves the weights in the same way.",
+        "**How much of wC the text decided.** Left: how far reading moved the weights from those without any text (the "
+        "prior's, as in chunk 0, or those of an empty memory). Right: how far the chunks' weights lie apart from one "
+        "another. *Surprising would be:* a large left and a right near 0: then whatever is read moves the weights in "
+        "the same way.",
         probe, layer=layer, projection=projection,
     )  # fmt: skip
     _compare(job, place, projection, which, chunk)
@@ -85,7 +86,8 @@ def _chunk(column: DeltaGenerator, place: Place) -> int:
         number = st.selectbox(
             "Weights made for", kept, index=len(kept) - 1, key="chunk",
             format_func=lambda j: f"tokens {j * size}–{min((j + 1) * size, place.probe.tokens) - 1}",
-            help="Each chunk of the text has weights of its own, made from the chunks before it.",
+            help="Each chunk of the text has weights of its own, made from the chunks before it. With linear and delta "
+            "pooling each token has: these are the chunk's last token's.",
         )  # fmt: skip
     return int(number)
 

@@ -29,7 +29,8 @@ def input_share(probe: Probe, *, layer: int | None = 0, projection: str = "qkv",
     """Left: RMS(wC − wC of chunk 0) / RMS(wC), per chunk and pass. Right: RMS(wC − mean of the later chunks) / RMS(wC).
 
     Chunk 0 is made from the learned prior alone. Left large and right small means that reading moved the weights, but
-    whatever was read moved them the same way. `layer=None` shows the last chunk of every layer.
+    whatever was read moved them the same way. Linear and delta pooling have read chunk 0 too, and are compared with the
+    base weights. `layer=None` shows the last chunk of every layer.
     """
     c = colours(theme)
     labels, measured = rows_of(probe, layer, projection)
@@ -77,4 +78,6 @@ def _note(probe: Probe) -> str:
         return "one set of weights reads the whole text, so there is no prior to compare with"
     if probe.config["pooling"] == "static":
         return "these weights ignore the text"
+    if probe.config["pooling"] in ("linear", "delta"):
+        return "away from the base weights, after the last token of each chunk"
     return "chunk 0 is made from the learned prior alone"
