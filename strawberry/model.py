@@ -151,8 +151,9 @@ class Strawberry(nn.Module):
         self._check(tokens)
         seq, config = tokens.shape[1], self.config
         x = self.embedded(norm(embedding(tokens, self.embedding.weight)))
-        call = replace(call, turn=self._turn(call.positions(seq, x.device), x))
-        weights = [self.shared.layer(index) if self.shared is not None else None for index in range(config.n_layers)]
+        call, position = replace(call, turn=self._turn(call.positions(seq, x.device), x)), self._position(call, seq)
+        shared = self.shared
+        weights: list[Any] = [None if shared is None else shared.layer(index) for index in range(config.n_layers)]
         passes: list[list[PassState]] = [[] for _ in self.layers]
         memories: list[KVCache] = []
         for step in range(config.loops):
@@ -166,9 +167,10 @@ class Strawberry(nn.Module):
             x, call = self.passes(x), replace(call, memory=None)
         if not call.keep:
             return x, None
-        retained = [None if block.retention is None else w.state() for block, w in zip(self.blocks, weights, strict=True)]
+        made = zip(self.blocks, weights, strict=True)
+        retained = [None if block.retention is None else w.state() for block, w in made]
         blocks = tuple(BlockState(r, tuple(p)) for r, p in zip(retained, passes, strict=True))
-        return x, State(self._position(call, seq), blocks, tuple(memories))
+        return x, State(position, blocks, tuple(memories))
 
     def _write(
         self, x: Tensor, call: Call, state: State | None, step: int, last: bool
