@@ -11,7 +11,8 @@ import strawberry
 from strawberry.call import Call, Rows
 from strawberry.errors import StrawberryError
 from strawberry.mixers.aft import AFT, AFTConv, AFTFull, AFTLocal
-from strawberry.mixers.aft.sums import BLOCK, bounded_sums, prefix_sums, stable_sums
+from strawberry.mixers.aft.scan import BLOCK, prefix_sums
+from strawberry.mixers.aft.sums import bounded_sums, mean, stable_sums
 from tests.mixers.contract import Contract, made, part, stream
 
 FORMS: list[type[AFT]] = [AFT, AFTFull, AFTLocal, AFTConv]
@@ -95,8 +96,7 @@ def test_aft_is_rwkv4_without_decay_and_bonus():
     k, v = torch.randn(2, 2, 83, 3, 4, dtype=torch.float64)
     expected = rwkv(k.flatten(2), v.flatten(2)).view_as(v)
     for sums in (bounded_sums, stable_sums):
-        result = sums(k, v)
-        assert_close(result.numerator / result.denominator, expected, atol=1e-6, rtol=0)
+        assert_close(mean(sums(k, v).totals), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("kind", FORMS)
@@ -171,12 +171,12 @@ def test_sums_are_those_of_a_loop(seq):
         numerator, denominator, peak = numerator * earlier + v[:, t] * now, denominator * earlier + now, most
         means.append(numerator / denominator)
     expected = torch.stack(means, dim=1)
-    result = stable_sums(k, v)
-    assert_close(result.numerator / result.denominator, expected, atol=1e-11, rtol=0)
+    found = mean(stable_sums(k, v).totals)
+    assert_close(found, expected, atol=1e-11, rtol=0)
     weights = torch.randn_like(expected)
     if seq > 1:
-        found = torch.autograd.grad(((result.numerator / result.denominator) * weights).sum(), (k, v))
-        for mine, theirs in zip(found, torch.autograd.grad((expected * weights).sum(), (k, v)), strict=True):
+        mine_all = torch.autograd.grad((found * weights).sum(), (k, v))
+        for mine, theirs in zip(mine_all, torch.autograd.grad((expected * weights).sum(), (k, v)), strict=True):
             assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
 
 
@@ -251,11 +251,21 @@ def test_multiply_adds_are_those_counted(kind, seq):
     assert counter.get_total_flops() == pytest.approx(2 * mixer.multiply_adds(seq) * 3 * seq, rel=0.02)
 
 
-def test_gradients_of_the_stable_scan_are_right():
+def test_gradients_of_both_sums_are_right():
     k, v = (torch.randn(1, 2 * BLOCK + 5, 1, 2, dtype=torch.float64).requires_grad_() for _ in range(2))
 
-    def means(k: Tensor, v: Tensor) -> Tensor:
-        sums = stable_sums(3 * k, v)
-        return sums.numerator / sums.denominator
+    for sums in (bounded_sums, stable_sums):
+        assert torch.autograd.gradcheck(lambda k, v, sums=sums: mean(sums(2 * k, v).totals), (k, v), fast_mode=True)
 
-    assert torch.autograd.gradcheck(means, (k, v), fast_mode=True)
+
+@pytest.mark.parametrize("way", [lambda kind: kind, stable], ids=["bounded", "stable"])
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_compiler_reads_every_form_in_one_piece(kind, way):
+    """Traced whole, with the gradients that automatic differentiation makes of the plain operations."""
+    mixer, results = made(way(kind)), []
+    for forward in (mixer, torch.compile(mixer, backend="eager", fullgraph=True)):
+        inputs = [one.requires_grad_() for one in stream(70)]
+        y, _ = forward(*inputs)
+        results.append([y, *torch.autograd.grad(y.square().sum(), (*inputs[:3], *mixer.parameters()))])
+    for mine, theirs in zip(*results, strict=True):
+        assert_close(mine, theirs, atol=1e-11, rtol=1e-11)

@@ -41,9 +41,7 @@ class AFTFull(AFT):
         places = learned_positions(call, x.shape[1], len(self.position_key), x.device)
         return {"position_query": self.position_query[places], "position_key": self.position_key[places]}
 
-    def weigh(
-        self, k: Tensor, v: Tensor, x: Tensor, state: KVCache | None, call: Call
-    ) -> tuple[Tensor, Tensor, KVCache]:
+    def weigh(self, k: Tensor, v: Tensor, x: Tensor, state: KVCache | None, call: Call) -> tuple[Tensor, KVCache]:
         told = self.tapped(x, call)
         queries, factors = told["position_query"].to(k.dtype), told["position_key"].to(k.dtype)
         old = 0 if state is None else state.keys.shape[1]
@@ -55,9 +53,8 @@ class AFTFull(AFT):
         # Where rows differ in length, the cache of a short one begins with places that hold nothing.
         empty = pad(places < 0, (0, k.shape[1] - old))
         if self.bounded:
-            return *_by_rows(k, v, queries, factors, empty), after
-        whole = _by_halves(k.masked_fill(empty[..., None, None], UNREAD), v, queries, factors)
-        return whole.numerator, whole.denominator, after
+            return _by_rows(k, v, queries, factors, empty), after
+        return _by_halves(k.masked_fill(empty[..., None, None], UNREAD), v, queries, factors).totals, after
 
     def state_size(self, seq_len: int) -> int:
         return 2 * seq_len * self.n_heads * self.d_head
@@ -71,15 +68,15 @@ class AFTFull(AFT):
         return (signals["position_query"] @ signals["position_key"].mT)[:, None]
 
 
-def _by_rows(k: Tensor, v: Tensor, queries: Tensor, factors: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
-    """Numerator and denominator (batch, seq, head, d_head) for small keys and biases of any size.
+def _by_rows(k: Tensor, v: Tensor, queries: Tensor, factors: Tensor, empty: Tensor) -> Tensor:
+    """Both sums (batch, 2, seq, head, d_head) for small keys and biases of any size.
 
     k, v: (batch, keys, head, d_head), the last seq of them new; queries: (batch or 1, seq, rank); factors:
     (batch or 1, keys, rank); empty: (batch or 1, keys), the places that hold no token.
     """
     seq, old = queries.shape[1], k.shape[1] - queries.shape[1]
     exponentials = k.exp()
-    read = torch.cat([exponentials * v, exponentials], dim=-1)
+    read = torch.stack([exponentials * v, exponentials], dim=1)
     parts = []
     for start in range(0, seq, BLOCK):
         stop = min(start + BLOCK, seq)
@@ -88,9 +85,8 @@ def _by_rows(k: Tensor, v: Tensor, queries: Tensor, factors: Tensor, empty: Tens
         bias = bias.masked_fill(later | empty[:, None, : old + stop], float("-inf"))
         # Every row has a scale of its own, its largest bias: small keys then keep all that counts within range.
         weights = (bias - bias.detach().amax(dim=-1, keepdim=True)).exp()
-        parts.append(torch.einsum("bts,bshd->bthd", weights, read[:, : old + stop]))
-    numerator, denominator = torch.cat(parts, dim=1).chunk(2, dim=-1)
-    return numerator, denominator
+        parts.append(torch.einsum("bts,bpshd->bpthd", weights, read[:, :, : old + stop]))
+    return torch.cat(parts, dim=2)
 
 
 def _by_halves(k: Tensor, v: Tensor, queries: Tensor, factors: Tensor) -> Sums:
@@ -106,17 +102,18 @@ def _by_halves(k: Tensor, v: Tensor, queries: Tensor, factors: Tensor) -> Sums:
     rows, columns = pad(queries, (0, 0, 0, missing)), pad(factors[:, old:], (0, 0, 0, missing))
     scores = keys + (rows * columns).sum(dim=-1)[..., None, None]
     own = (scores - scores.detach()).exp()
-    sums, half = Sums(scores.detach(), own * values, own), 1
+    sums, half = Sums(scores.detach(), torch.stack([own * values, own], dim=1)), 1
     while half < keys.shape[1]:
-        halves = (x.unflatten(1, (-1, 2, half)).unbind(2) for x in (rows, columns, keys, values, *sums.parts))
-        first, second = zip(*halves, strict=True)
-        joined = Sums(*second[4:]).plus(_read(second[0], *first[1:4]))
-        pairs = zip(first[4:], joined.parts, strict=True)
-        sums, half = Sums(*(torch.stack(pair, dim=2).flatten(1, 3) for pair in pairs)), 2 * half
-    sums = sums.each(lambda x: x[:, :seq])
+        (_, rows_of), (columns_of, _) = (x.unflatten(1, (-1, 2, half)).unbind(2) for x in (rows, columns))
+        (keys_of, _), (values_of, _) = (x.unflatten(1, (-1, 2, half)).unbind(2) for x in (keys, values))
+        first, second = (sums.each(lambda x, i=i, h=half: x.unflatten(-3, (-1, 2, h)).select(-4, i)) for i in (0, 1))
+        second = second.plus(_read(rows_of, columns_of, keys_of, values_of))
+        pairs = ((first.peak, second.peak), (first.totals, second.totals))
+        sums, half = Sums(*(torch.stack(pair, dim=-4).flatten(-5, -3) for pair in pairs)), 2 * half
+    sums = sums.each(lambda x: x[..., :seq, :, :])
     if old:
         cached = _read(queries[:, None], factors[:, None, :old], k[:, None, :old], v[:, None, :old])
-        sums = sums.plus(cached.each(lambda x: x[:, 0]))
+        sums = sums.plus(Sums(cached.peak[:, 0], cached.totals[:, :, 0]))
     return sums
 
 
@@ -130,5 +127,5 @@ def _read(rows: Tensor, columns: Tensor, keys: Tensor, values: Tensor) -> Sums:
     bias = rows @ columns.mT
     peak = bias.detach().amax(dim=-1, keepdim=True)
     weights = (keys - top).exp()
-    sums = torch.einsum("bnts,bnshd->bnthd", (bias - peak).exp(), torch.cat([weights * values, weights], dim=-1))
-    return Sums(top + peak[..., None], *sums.chunk(2, dim=-1))
+    totals = torch.stack([weights * values, weights], dim=1)
+    return Sums(top + peak[..., None], torch.einsum("bnts,bpnshd->bpnthd", (bias - peak).exp(), totals))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from strawberry.call import Call
 from strawberry.config import Config
-from strawberry.mixers.aft.sums import BOUND, UNREAD, Sums, bounded_sums, prefix_products, stable_sums
+from strawberry.mixers.aft.scan import prefix_products
+from strawberry.mixers.aft.sums import BOUND, UNREAD, Sums, bounded_sums, mean, stable_sums
 from strawberry.mixers.base import ALONE, TokenMixer
 
 
@@ -37,18 +38,21 @@ class AFT(TokenMixer):
     ) -> tuple[Tensor, Any]:
         wide = torch.promote_types(q.dtype, torch.float32)
         with torch.autocast(q.device.type, enabled=False):
-            numerator, denominator, after = self.weigh(k.to(wide), v.to(wide), x, state, call)
-            return q.sigmoid() * self.context(numerator / denominator), after
+            totals, after = self.weigh(k.to(wide), v.to(wide), x, state, call)
+            return q.sigmoid() * self.context(mean(totals)), after
 
-    def weigh(self, k: Tensor, v: Tensor, x: Tensor, state: Sums | None, call: Call) -> tuple[Tensor, Tensor, Any]:
-        """Numerator and denominator of the average at every position, on one scale, and the state after the last."""
+    def weigh(self, k: Tensor, v: Tensor, x: Tensor, state: Sums | None, call: Call) -> tuple[Tensor, Any]:
+        """Σ e^(k + w) v and Σ e^(k + w) at every position, on one scale, and the state after the last.
+
+        (batch, 2, seq, head, d_head). What padding gets is finite.
+        """
         real = call.real(k)
-        if real is not None:
-            k = k.masked_fill(~real[..., None, None], UNREAD)
-        sums = self.sums(k, v, state)
+        if real is None:
+            sums = self.sums(k, v, state)
+            return sums.totals, sums.last()
+        sums = self.sums(k.masked_fill(~real[..., None, None], UNREAD), v, state)
         # A row of nothing but padding has read nothing yet.
-        denominator = sums.denominator if real is None else sums.denominator.masked_fill(sums.denominator == 0, 1)
-        return sums.numerator, denominator, sums.each(lambda sums: sums[:, -1])
+        return torch.where((sums.totals[:, 1:] == 0), torch.ones_like(k[:, None]), sums.totals), sums.last()
 
     def state_size(self, seq_len: int) -> int:
         return 3 * self.n_heads * self.d_head

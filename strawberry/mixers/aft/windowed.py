@@ -47,7 +47,7 @@ class Windowed(AFT):
 
     def weigh(
         self, k: Tensor, v: Tensor, x: Tensor, state: WindowState | None, call: Call
-    ) -> tuple[Tensor, Tensor, WindowState]:
+    ) -> tuple[Tensor, WindowState]:
         seq, back = k.shape[1], self.window - 1
         if state is None:
             none = torch.zeros_like(k[:, :1]).expand(-1, back, -1, -1)
@@ -57,16 +57,15 @@ class Windowed(AFT):
         # What has left the window before the first new token, before the second, … and after the last.
         older = state.older.then(self.sums(keys[:, :seq], values[:, :seq], state.older))
         if call.rows is None:
-            after = WindowState(keys[:, seq:], values[:, seq:], older.each(lambda x: x[:, -1]))
+            after = WindowState(keys[:, seq:].clone(), values[:, seq:].clone(), older.last())
         else:
             row, length = torch.arange(k.shape[0], device=k.device), call.rows.length
             last = [call.rows.last(x, back, back) for x in (keys, values)]
-            after = WindowState(last[0], last[1], older.each(lambda x: x[row, length]))
-        older = older.each(lambda x: x[:, :-1])
+            after = WindowState(last[0], last[1], Sums(older.peak[row, length], older.totals[row, :, length]))
+        older = older.each(lambda x: x[..., :-1, :, :])
         if self.bounded:
-            return *_by_blocks(keys, values, rows, older, call.positions(seq, k.device)), after
-        whole = _by_ages(keys, values, rows).plus(older)
-        return whole.numerator, whole.denominator, after
+            return _by_blocks(keys, values, rows, older.totals, call.positions(seq, k.device)), after
+        return _by_ages(keys, values, rows).plus(older).totals, after
 
     def state_size(self, seq_len: int) -> int:
         return (3 + 2 * (self.window - 1)) * self.n_heads * self.d_head
@@ -128,11 +127,11 @@ class AFTConv(Windowed):
         return bias[:, :, None].expand(-1, -1, seq, -1)
 
 
-def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Sums, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Numerator and denominator (batch, seq, head, d_head) for small keys and biases of any size.
+def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Tensor, positions: Tensor) -> Tensor:
+    """Both sums (batch, 2, seq, head, d_head) for small keys and biases of any size.
 
-    keys, values: (batch, window − 1 + seq, head, d_head); rows: (batch or 1, head or 1, seq, window);
-    older: (batch, seq, …), all of it on one scale; positions: (batch or 1, seq).
+    keys, values: (batch, window − 1 + seq, head, d_head); rows: (batch or 1, head or 1, seq, window); older: the sums
+    outside the window, on one scale; positions: (batch or 1, seq).
     """
     window = rows.shape[-1]
     seen = torch.arange(window, device=rows.device) <= positions[..., None]
@@ -140,13 +139,10 @@ def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Sums, position
     # Every row has a scale of its own, its largest bias: small keys then keep all that counts within range.
     peak, far = rows.detach().amax(dim=-1), (positions >= window)[:, None]
     peak = torch.where(far, peak.clamp(min=0), peak)
-    weights, outside = (rows - peak[..., None]).exp(), (-peak).exp().masked_fill(~far, 0)
+    outside = (-peak).exp().masked_fill(~far, 0).transpose(1, 2)[:, None, ..., None]
     exponentials = keys.exp()
-    sums = torch.stack([older.numerator, older.denominator], dim=-1)
-    outside = outside.transpose(1, 2)[..., None]
-    inside = _banded(weights, torch.cat([exponentials * values, exponentials], dim=-1))
-    numerator, denominator = inside.chunk(2, dim=-1)
-    return numerator + outside * sums[..., 0], denominator + outside * sums[..., 1]
+    inside = _banded((rows - peak[..., None]).exp(), torch.stack([exponentials * values, exponentials], dim=1))
+    return inside + outside * older
 
 
 def _blocks(seq: int, window: int) -> tuple[int, int]:
@@ -156,7 +152,7 @@ def _blocks(seq: int, window: int) -> tuple[int, int]:
 
 
 def _banded(weights: Tensor, x: Tensor) -> Tensor:
-    """Σ_j weights[…, t, j] x_{t−j}: (batch or 1, head or 1, seq, window), (batch, window − 1 + seq, head, width).
+    """Σ_j weights[…, t, j] x_{t−j}: (batch or 1, head or 1, seq, window), (batch, 2, window − 1 + seq, head, d_head).
 
     Each block of tokens meets, in one product, the block and the window before it.
     """
@@ -168,11 +164,11 @@ def _banded(weights: Tensor, x: Tensor) -> Tensor:
     # Laid end to end and cut one place shorter, every row comes to stand one place further right than the last.
     band = rows.flatten(-2)[..., : block * reach].unflatten(-1, (block, reach))
     if blocks == 1:
-        spans = x[:, None]
+        spans = x[:, :, None]
     else:
-        cut = pad(x, (0, 0, 0, 0, 0, missing + block - window + 1)).unflatten(1, (blocks + 1, block))
-        spans = torch.cat([cut[:, :-1], cut[:, 1:, : window - 1]], dim=2)
-    return torch.einsum("bhnts,bnshd->bnthd", band, spans).flatten(1, 2)[:, :seq]
+        cut = pad(x, (0, 0, 0, 0, 0, missing + block - window + 1)).unflatten(2, (blocks + 1, block))
+        spans = torch.cat([cut[:, :, :-1], cut[:, :, 1:, : window - 1]], dim=3)
+    return torch.einsum("bhnts,bpnshd->bpnthd", band, spans).flatten(2, 3)[:, :, :seq]
 
 
 def _by_ages(keys: Tensor, values: Tensor, rows: Tensor) -> Sums:
@@ -183,8 +179,8 @@ def _by_ages(keys: Tensor, values: Tensor, rows: Tensor) -> Sums:
     peak = scores[0].detach()
     for score in scores[1:]:
         peak = torch.maximum(peak, score.detach())
-    numerator = denominator = torch.zeros_like(peak)
+    totals = torch.zeros_like(peak)[:, None]
     for age, score in zip(ages, scores, strict=True):
         weight = (score - peak).exp()
-        numerator, denominator = numerator + weight * values[:, age], denominator + weight
-    return Sums(peak, numerator, denominator)
+        totals = totals + torch.stack([weight * values[:, age], weight], dim=1)
+    return Sums(peak, totals)
