@@ -54,7 +54,9 @@ def measure(model: strawberry.Strawberry, length: int, rounds: int) -> dict[str,
         whole.append(milliseconds(all_layers))
         half.append(milliseconds(lambda: model.prefill(tokens)))
     full, prefill = statistics.median(whole), statistics.median(half)
-    print(f"{length:5} tokens: all layers {full:8.1f} ms, prefill {prefill:8.1f} ms, {full / prefill:.2f} times as fast")
+    print(
+        f"{length:5} tokens: all layers {full:8.1f} ms, prefill {prefill:8.1f} ms, {full / prefill:.2f} times as fast"
+    )
     return {"tokens": length, "all_layers_ms": full, "prefill_ms": prefill, "ratio": full / prefill}
 
 

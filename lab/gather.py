@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lab.measure import maps, weights
+from lab.measure.lens import lens
+from lab.turnout import mixed, placed
 from strawberry.tap import Trace, taps
 
 PICTURE = 64
@@ -47,8 +49,10 @@ def collect(
     arrays = predictions(logits, ids)
     made, chunks = shapes(heard)
     kept = sorted({0, chunks // 2, chunks - 1}) if chunks else []
+    arrays |= {f"lens.{name}": value for name, value in seen_through(model, ids).items()}
+    heard = placed(heard, arrays.get("lens.depth"), config)
     for layer in range(config.n_layers):
-        arrays |= mixing(model, heard, layer) | routing(heard, layer)
+        arrays |= mixing(model, heard, layer, arrays.get("lens.depth")) | routing(heard, layer)
         for projection in made:
             arrays |= made_weights(heard, layer, projection, kept, config.pooling)
     meta = {
@@ -63,6 +67,7 @@ def collect(
         "chunk": config.chunk if config.weights == "retention" and config.pooling in ("prefix", *READ) else None,
         "kept_chunks": kept,
         "routers": routers(arrays),
+        "lens_pieces": [tokenizer.pieces(row) for row in arrays["lens.top"].tolist()],
         "top_pieces": [tokenizer.pieces(row) for row in arrays["top.ids"].tolist()],
     }
     return meta, arrays
@@ -81,6 +86,15 @@ def watch(model: Any, ids: Sequence[int]) -> tuple[Tensor, Mapping[str, list[Ten
         finally:
             model.train(training)
     return logits[0].float(), dict(trace)
+
+
+def seen_through(model: Any, ids: Sequence[int]) -> Arrays:
+    """The lens on one row of ids; the model is left as it was."""
+    training, device = model.training, next(model.parameters()).device
+    try:
+        return lens(model.eval(), torch.tensor([list(ids)], device=device))
+    finally:
+        model.train(training)
 
 
 def predictions(logits: Tensor, ids: Sequence[int]) -> Arrays:
@@ -113,12 +127,12 @@ def routers(arrays: Arrays) -> list[list[Any]]:
     return [[layer, kind] for layer, kind in sorted((int(layer), kind) for _, kind, layer in keys)]
 
 
-def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
+def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int, depth: np.ndarray | None) -> Arrays:
     """q, k and what else the map is made of, a pass at a time, in half precision; how well maps rebuild the output.
 
     The check is made here, in full precision, for all heads or for CHECKED_MAPS channels spread over the layer's.
     """
-    mixer = model.layers[layer].mixer
+    mixer, shared = model.layers[layer].mixer, model.config.depth_cache == "first"
     q, k, v, context = (torch.cat(heard[f"layers.{layer}.{name}"]).float() for name in ("q", "k", "v", "mixer.context"))
     told = {name: torch.cat(heard[f"layers.{layer}.mixer.told.{name}"]).float() for name in mixer.signal_names}
     chosen, rebuilt_from = None, context
@@ -126,11 +140,16 @@ def mixing(model: Any, heard: Mapping[str, list[Tensor]], layer: int) -> Arrays:
         count = context.shape[-1] * context.shape[-2]
         chosen = sorted({int(channel) for channel in np.linspace(0, count - 1, CHECKED_MAPS)})
         rebuilt_from = context.flatten(2)[:, :, chosen]
+    errors = []
     with torch.inference_mode():
-        rebuilt = mixer.mix(mixer.map(q, k, told, channels=chosen), v, channels=chosen)
-    pairs = zip(rebuilt.cpu().numpy(), rebuilt_from.cpu().numpy(), strict=True)
+        for step in range(len(q)):
+            one = slice(step, step + 1)
+            part = None if depth is None else depth > step
+            parts = {name: value[one] for name, value in told.items()}
+            rebuilt = mixer.mix(mixed(mixer, q[one], k[one], parts, part, shared and step > 0, chosen), v[one], chosen)
+            errors.append(maps.reconstruction_error(rebuilt[0].cpu().numpy(), rebuilt_from[step].cpu().numpy()))
     arrays = {
-        f"reconstruction.{layer}": np.array([maps.reconstruction_error(*pair) for pair in pairs], dtype=np.float32),
+        f"reconstruction.{layer}": np.array(errors, dtype=np.float32),
         f"k.{layer}": k.half().cpu().numpy(),
     }
     if mixer.map_axis != "channel":

@@ -165,6 +165,38 @@ class Probe(Reading):
         return [f"E{e} · {f'last {w}' if w else 'all'}" for e, w in enumerate(self.config["windows"])]
 
     @property
+    def lens_passes(self) -> int:
+        """Passes that the lens looked at: those trained, and where the model can, as many again."""
+        return len(self.arrays["lens.loss"])
+
+    def lens(self, name: str) -> np.ndarray:
+        """What the model would say after each pass P; see :func:`lab.measure.lens.lens`.
+
+        loss (P, T−1) and entropy (P, T) in nats, top (P, T) likeliest next ids, top_probability (P, T), moved (P, T).
+        """
+        return self.arrays[f"lens.{name}"]
+
+    @property
+    def top_after_each(self) -> list[list[str]]:
+        """The likeliest next token after each pass, (P, T) printable strings."""
+        return self.meta["lens_pieces"]
+
+    @property
+    def confidence(self) -> np.ndarray | None:
+        """(P, T) of the halting head after each pass; None for a model without one."""
+        return self.arrays.get("lens.confidence")
+
+    @property
+    def depth(self) -> np.ndarray | None:
+        """(T,) passes that a mixture of recursions gave each token; None for other models."""
+        return self.arrays.get("lens.depth")
+
+    @property
+    def lens_unit(self) -> str:
+        """What the lens counts: "pass" over the stack, or "layer" where each layer runs several times in a row."""
+        return "layer" if self.config.get("sharing") == "sequence" else "pass"
+
+    @property
     def loss(self) -> np.ndarray:
         """(T−1,) float32 nats: loss[t] is for predicting token t+1 at position t."""
         return self.arrays["loss"]

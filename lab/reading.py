@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lab.archive import ProbeError
+from lab.turnout import mixed
 from strawberry.config import Config
 from strawberry.mixers import MIXERS, TokenMixer
 
@@ -104,7 +105,8 @@ class Reading:
             name: torch.from_numpy(self.arrays[f"told.{name}.{layer}"][[loop]]).float() for name in mixer.signal_names
         }
         with torch.inference_mode():
-            return mixer.map(q, k, told, channels=indices)[0].numpy()
+            depth, shared = self.arrays.get("lens.depth"), self.config.get("depth_cache") == "first" and loop > 0
+            return mixed(mixer, q, k, told, None if depth is None else depth > loop, shared, indices)[0].numpy()
 
     def reconstruction(self, layer: int, loop: int) -> tuple[float, float]:
         """(largest absolute, relative RMS) difference of map·v from the mixer's own output, in full precision.

@@ -95,6 +95,9 @@ def _generate(command: Parser) -> None:
         "--top-k", type=count_or_none, default=50, metavar="N", help="choose among the N likeliest; 0: all (default 50)"
     )
     add("--top-p", type=float, metavar="X", help="choose among the likeliest that together reach X")
+    add("--exit", metavar="RULE", help="each token stops by confidence, gap, saturation, distribution or fixed")
+    add("--threshold", type=float, default=0.8, metavar="X", help="when the exit rule is content (default 0.8)")
+    add("--max-loops", type=count, metavar="N", help="most passes with an exit rule (default: the model's loops)")
     add("--seed", type=count_or_none, default=0, metavar="N", help="the same seed writes the same text (default 0)")
     add("--json", action="store_true", help="one token per line, as JSON")
     _set(command, "commands", "generate")

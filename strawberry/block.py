@@ -11,7 +11,7 @@ from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.conv import ShortConv
 from strawberry.experts.router import Router
-from strawberry.feedforward import ExpertGLU, GLU
+from strawberry.feedforward import GLU, ExpertGLU
 from strawberry.gate import Gate
 from strawberry.mixers import MIXERS
 from strawberry.mixers.softmax import KVCache
@@ -72,32 +72,43 @@ class Block(nn.Module):
         self.mixed, self.residual = Tap(), Tap()
 
     def forward(
-        self, x: Tensor, step: int, weights: Any, call: Call, state: BlockState | None
+        self, x: Tensor, step: int, weights: Any, call: Call, memory: Any, before: PassState | None
     ) -> tuple[Tensor, Any, PassState]:
-        """Pass ``step`` over x (batch, seq, C), with the weights of the pass before.
+        """Run ``step`` over x (batch, seq, C), with the weights of the run before.
 
-        Returns the residual stream, the weights of this pass and the states after it.
+        memory: the mechanism's state. before: this run's own state. Returns the residual stream, the weights of this
+        run and its state after x.
         """
         h = norm(x)
         h = self.input(h if self.gate is None else self.gate(h))
         if self.retention is not None:
-            memory = state.retention if state is not None else None
             if weights is None:
                 weights = self.retention.begin(h, call, memory)
             weights = self.retention.evolve(weights, step, memory)
-        before = state.passes[step] if state is not None else PassState(None, None)
+        before = before or PassState(None, None)
         q, k, v, conv = self._project(h, weights, call, before.conv)
         y, after = self.mixer(q, k, v, h, before.mixer, call)
+        if call.active is None:
+            x = self._finish(x, h, y, weights, step, call)
+        elif call.active.any():
+            rows = call.active
+            done = self._finish(x[rows][None], h[rows][None], y[rows][None], weights, step, call)
+            x = x.index_put((rows,), done[0].to(x.dtype))
+        return self.residual(x), weights, PassState(after, conv)
+
+    def _finish(self, x: Tensor, h: Tensor, y: Tensor, weights: Weights | None, step: int, call: Call) -> Tensor:
+        """All that follows the mixer, token by token."""
         branch = self._out(h, self.mixed(y).flatten(2), weights, call)
         x = self._add(x, branch, step, 0)
-        x = self._add(x, self.feedforward(norm(x), call.ledger), step, 1)
-        return self.residual(x), weights, PassState(after, conv)
+        return self._add(x, self.feedforward(norm(x), call.ledger), step, 1)
 
     def _project(
         self, h: Tensor, weights: Weights | None, call: Call, before: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """q (batch, seq, head, d_head), k and v with the heads that the mixer reads, and the convolution's state."""
         config, after = self.config, None
+        if call.places is not None:
+            return self._query(h, weights, call)
         flat = weights.apply("qkv", h) if weights is not None else self._learned().apply_weights("qkv", h)
         if self.conv is not None:
             flat, after = self.conv(flat, before, call)
@@ -110,6 +121,13 @@ class Block(nn.Module):
         if not self.mixer.grouped and config.kv_heads < config.n_heads:
             k, v = (x.repeat_interleave(config.n_heads // config.kv_heads, dim=2) for x in (k, v))
         return self.q(norm(rotate(q, call.turn))), self.k(norm(rotate(k, call.turn))), self.v(v), after
+
+    def _query(self, h: Tensor, weights: Weights | None, call: Call) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """New queries on the keys and values that an earlier pass has written."""
+        assert isinstance(call.memory, KVCache)
+        flat = weights.apply("qkv", h)[..., : self.config.d_qkv] if weights is not None else self._learned().query(h)
+        q = norm(rotate(flat.unflatten(-1, (self.config.n_heads, -1)), call.turn))
+        return self.q(q), self.k(call.memory.keys), self.v(call.memory.values), None
 
     def _out(self, h: Tensor, y: Tensor, weights: Weights | None, call: Call) -> Tensor:
         if weights is None:
@@ -132,10 +150,10 @@ class Block(nn.Module):
         assert self.projections is not None
         return self.projections
 
-    def state_size(self, seq_len: int) -> int:
-        """Numbers that one row's state holds after ``seq_len`` tokens."""
-        total = self.config.loops * self.mixer.state_size(seq_len)
+    def state_size(self, seq_len: int, passes: int) -> int:
+        """Numbers that one row's state holds after ``seq_len`` tokens, for a layer that runs ``passes`` times."""
+        each = self.mixer.state_size(seq_len)
         if self.conv is not None:
             width, size = self.conv.taps.shape
-            total += self.config.loops * width * (size - 1)
-        return total if self.retention is None else total + self.retention.state_size()
+            each += width * (size - 1)
+        return passes * each + (0 if self.retention is None else self.retention.state_size())

@@ -46,7 +46,9 @@ class Call:
     position: tokens read before, where all rows stand at one place and bring no padding; otherwise ``rows`` says it
     row by row. keep: whether a state is wanted. ledger: collects what routers did, for balance losses. turn: the
     rotation of the new positions. memory: keys and values that cross-attention layers read, see
-    :class:`strawberry.memory.Memory`.
+    :class:`strawberry.memory.Memory`. active: boolean (batch, seq) of the tokens that are computed; the others only
+    write what later tokens read of them. places: (batch, seq, 2), the first and the last place among the keys of
+    ``memory`` that each query reads.
     """
 
     position: int = 0
@@ -55,12 +57,18 @@ class Call:
     ledger: Ledger | None = None
     turn: Rotation = field(default_factory=lambda: Rotation(torch.empty(0), torch.empty(0)))
     memory: object = None
+    active: Tensor | None = None
+    places: Tensor | None = None
 
     def positions(self, seq: int, device: torch.device | None = None) -> Tensor:
         """The positions of the new places: (1, seq), or (batch, seq) where rows differ."""
         if self.rows is not None:
             return self.rows.positions(seq)
         return torch.arange(self.position, self.position + seq, device=device)[None]
+
+    def end(self, seq: int) -> int | Tensor:
+        """The position after the last of ``seq`` new places: one number, or (batch,) where rows differ."""
+        return self.position + seq if self.rows is None else self.rows.start + self.rows.length
 
     def real(self, x: Tensor) -> Tensor | None:
         """Boolean (batch, seq) of the places of x (batch, seq, …) that hold a token; None where all do."""

@@ -36,19 +36,36 @@ class Config:
     d_model: int = model(128, "width of the residual stream (C)", low=2)
     n_layers: int = model(3, "layers in the shared stack", low=1, high=1000)
     loops: int = model(2, "passes over the shared stack (R)", low=1, high=1000)
+    sharing: str = model(
+        "cycle", "order of the passes: the stack again and again, each layer several times in a row, or all but the "
+        "first and the last layer again and again", ("cycle", "sequence", "middle-cycle"),
+    )  # fmt: skip
+    recursion: str = model(
+        "all", "who goes through all passes: every token, or a depth chosen by each token or, top-k, by each pass",
+        ("all", "token-choice", "expert-choice"),
+    )  # fmt: skip
+    auxiliary: bool = model(True, "expert choice decides by a causal auxiliary router; without it, it reads the future")
+    depth_cache: str = model(
+        "active", "keys and values of a deeper pass: of its own tokens, or of all tokens from the first pass",
+        ("active", "first"),
+    )  # fmt: skip
+    halting: str = model(
+        "none", "what a head learns to stop early by: its own loss as confidence, or a distribution over the passes",
+        ("none", "confidence", "distribution"),
+    )  # fmt: skip
     n_heads: int = model(4, "heads of a mixer (H)", low=1)
     n_kv_heads: int = model(0, "heads of k and v, each shared by n_heads / n_kv_heads heads of q; 0 is n_heads", low=0)
     d_qkv: int = model(128, "width of q, k and v, all heads together (D)", low=2)
     mixer: str = model("aft", "token mixer, or a comma-separated pattern repeated over the layers")
     weights: str = model(
         "retention",
-        "who makes the projection weights: the Retention Mechanism, learned matrices, or one low-rank pair for all layers",
+        "who makes the projection weights: the Retention Mechanism, learned ones, or a low-rank pair for all layers",
         ("retention", "learned", "shared"),
     )  # fmt: skip
     pooling: str = model(
         "prefix",
-        "what the Retention Mechanism reads: earlier chunks (prefix), every earlier token through a linear memory or one "
-        "that is corrected (delta), nothing (static), or the whole batch (reads the future)",
+        "what the Retention Mechanism reads: earlier chunks (prefix), every earlier token through a linear memory or "
+        "one that is corrected (delta), nothing (static), or the whole batch (reads the future)",
         ("prefix", "linear", "delta", "static", "batch"),
     )
     chunk: int = model(64, "tokens that share one set of generated weights (c)", low=1)
@@ -80,6 +97,15 @@ class Config:
 
     tokenizer: str = training("bpe", "how text becomes tokens", ("bpe", "bytes", "chars"))
     train_fraction: float = training(0.8, "share of the text, by document, that is trained on")
+    depth: str = training("fixed", "passes in training: always loops, or drawn anew about loops", ("fixed", "random"))
+    backprop_loops: int = training(0, "passes, counted from the last, that gradients go back through; 0 is all", low=0)
+    max_loops: int = training(10, "most passes that training adds while the loss is high", low=1, high=100)
+    think_above: float = training(
+        0.0, "training adds passes while the loss, in nats per token, is above; 0 never", low=0
+    )
+    loss_threshold: float = training(6.0, "loss in nats per token at which the target confidence is 0", low=1e-3)
+    halting_prior: str = training("entropy", "what keeps a learned exit distribution wide", ("entropy", "geometric"))
+    halting_coef: float = training(0.05, "weight of the confidence's loss, or of the exit distribution's prior", low=0)
     batch_size: int = training(16, "sequences per micro-batch", low=1)
     grad_accum: int = training(1, "micro-batches per optimiser step", low=1)
     optimizer: str = training(
@@ -128,6 +154,7 @@ class Config:
         if self.n_heads % self.kv_heads:
             raise ConfigError(f"n_kv_heads {self.n_kv_heads} must divide n_heads ({self.n_heads})")
         self._check_cross()
+        self._check_recursion()
         if not 0 < self.decay <= 1:
             raise ConfigError(f"decay must lie in (0, 1]; got {self.decay}")
         if self.prior <= 0:
@@ -164,8 +191,31 @@ class Config:
                 "cross layers read a memory that lower layers make: put one or more other mixers first, and no other "
                 f"after the first cross; got {', '.join(self.mixers)}"
             )
+        if self.sharing != "cycle":
+            raise ConfigError(
+                f"cross layers read one memory for each whole pass; set sharing to cycle, not {self.sharing}"
+            )
         if self.weights != "learned":
             raise ConfigError(f"cross layers work on learned weights; set weights to learned, not {self.weights}")
+
+    def _check_recursion(self) -> None:
+        if self.sharing == "middle-cycle" and self.n_layers < 3:
+            raise ConfigError(f"middle-cycle needs three layers or more; n_layers is {self.n_layers}")
+        if self.backprop_loops and self.sharing != "cycle":
+            raise ConfigError("backprop_loops would cut the layers that run once off; set sharing to cycle")
+        per_token = self.recursion != "all"
+        if per_token or self.halting != "none":
+            what = f"recursion {self.recursion}" if per_token else f"halting by {self.halting}"
+            if self.sharing != "cycle":
+                raise ConfigError(f"{what} needs whole passes: set sharing to cycle, not {self.sharing}")
+            if self.weights == "retention":
+                raise ConfigError(f"{what} needs fixed weights: set weights to learned or shared")
+            if "cross" in self.mixers:
+                raise ConfigError(f"{what} does not work with cross layers, whose memory is written once")
+        if per_token and self.halting != "none":
+            raise ConfigError("choose one: recursion by a router, or halting by a head; set the other to all or none")
+        if per_token and self.depth_cache == "first" and set(self.mixers) != {"softmax"}:
+            raise ConfigError("depth_cache first needs keys that all passes can share: set mixer to softmax")
 
     @property
     def mixers(self) -> tuple[str, ...]:
@@ -190,7 +240,9 @@ class Config:
 
     @property
     def causal(self) -> bool:
-        """False for the published Retention, whose weights read the future and the other rows of the batch."""
+        """False where later tokens are read: by the published Retention, and by expert choice without its auxiliary."""
+        if self.recursion == "expert-choice" and not self.auxiliary:
+            return False
         return self.weights != "retention" or self.pooling != "batch"
 
     def replace(self, **changes: Any) -> Self:

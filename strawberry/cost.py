@@ -10,6 +10,7 @@ from strawberry.config import Config
 from strawberry.mixers.decayed import CHUNK
 from strawberry.mixers.written import reading_cost, writing_cost
 from strawberry.model import Strawberry
+from strawberry.sharing import runs
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def estimate(config: Config) -> Estimate:
         parameters=parameters,
         active_parameters=parameters - (idle if config.n_experts > 1 else 0),
         forward_flops_per_token=forward,
-        flops_per_token=3 * forward,
+        flops_per_token=3 * (forward + 2 * _asked(config) * config.vocab_size * config.d_model),
         memory_bytes=_training_memory(config, parameters),
         state_size=model.state_size(config.seq_len),
     )
@@ -69,8 +70,8 @@ def _sets_per_row(config: Config) -> float:
 
 def _multiply_adds(config: Config, model: Strawberry) -> int:
     c, d, seq = config.d_model, config.d_qkv, config.seq_len
-    per_pass = 0.0
-    for block in model.blocks:
+    total = 0.0
+    for index, block in enumerate(model.blocks):
         keys = 0 if block.reads_memory else 2 * config.d_kv
         owned = (2 * d + keys) * c
         projections = owned if config.weights == "learned" else _generated(config) * _computed(config) / seq
@@ -79,12 +80,23 @@ def _multiply_adds(config: Config, model: Strawberry) -> int:
         feedforward = 3 * c * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
         convolution = (d + keys) * config.conv
         gate = c * c if config.input_gate else 0
-        per_pass += projections + routers + feedforward + convolution + gate + block.mixer.multiply_adds(seq)
-    per_pass += 0 if model.memory is None else 2 * c * config.d_kv
+        each = projections + routers + feedforward + convolution + gate + block.mixer.multiply_adds(seq)
+        total += _runs(config, index) * each
+    total += 0 if model.memory is None else 2 * c * config.d_kv * config.loops
     once = sum(_making(config, block) for block in model.blocks)
     if model.shared is not None:
         once += model.shared.layers.numel() * model.shared.qkvo.shape[1] / (config.batch_size * seq)
-    return round(config.loops * per_pass + once + config.vocab_size * c)
+    return round(total + once + config.vocab_size * c)
+
+
+def _asked(config: Config) -> int:
+    """How often more than once training asks for predictions: a halting head learns from every pass's loss."""
+    return config.loops - 1 if config.halting != "none" else 0
+
+
+def _runs(config: Config, layer: int) -> float:
+    """How often a layer runs for a token: in a mixture of recursions, on the average if depths are even."""
+    return (config.loops + 1) / 2 if config.recursion != "all" else runs(config, layer)
 
 
 def _linear(config: Config) -> bool:

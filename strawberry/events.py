@@ -68,7 +68,8 @@ class Step(Event):
     """One optimiser step is done. ``loss`` is the mean cross-entropy in nats per token, before the step.
 
     ``total_loss`` adds the routers' losses; ``grad_norm`` is the norm before clipping; ``tokens`` and
-    ``seconds`` count from the start of the run; ``loads`` gives each router's share of assignments per expert.
+    ``seconds`` count from the start of the run; ``loads`` gives each router's share of assignments per expert;
+    ``passes`` is how often the stack was run, where training decides that anew each time.
     """
 
     event: ClassVar[str] = "step"
@@ -81,6 +82,7 @@ class Step(Event):
     tokens_per_s: float
     seconds: float
     loads: dict[str, list[float]] = field(default_factory=dict)
+    passes: float | None = None
 
 
 @dataclass(frozen=True)

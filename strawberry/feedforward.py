@@ -48,9 +48,7 @@ class ExpertGLU(nn.Module):
         gates = self.router(x, ledger).flatten(0, -2)
         tokens = x.flatten(0, -2)
         token, gate, counts = dispatch(gates)
-        parts = tokens.index_select(0, token).split(counts)
-        done = torch.cat(
-            [glu(part, *pair, self.activation) for part, *pair in zip(parts, self.w_in, self.w_out, strict=True)]
-        )
+        parts = zip(tokens.index_select(0, token).split(counts), self.w_in, self.w_out, strict=True)
+        done = torch.cat([glu(part, w_in, w_out, self.activation) for part, w_in, w_out in parts])
         weighted = done.to(gate.dtype) * gate[:, None]
         return torch.zeros_like(tokens, dtype=gate.dtype).index_add(0, token, weighted).view_as(x)

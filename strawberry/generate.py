@@ -1,6 +1,6 @@
 """Text from a model, one token at a time, with the state carried along."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from strawberry.data import Tokenizer
 from strawberry.errors import StrawberryError
+from strawberry.recursion.exits import exit_rule
 
 
 class LanguageModel(Protocol):
@@ -22,6 +23,8 @@ class LanguageModel(Protocol):
 class Token:
     """A sampled token. ``probability`` is the model's own, before temperature and cuts.
 
+    ``confidence`` and ``passes`` are those of the position that predicted it, where an exit rule was asked for.
+
     ``text`` holds the characters that it completes: none while a character's bytes are still incomplete, so that the
     texts in a row are always valid and, joined, are the whole text.
     """
@@ -29,6 +32,8 @@ class Token:
     id: int
     text: str
     probability: float
+    confidence: float | None = None
+    passes: int | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -43,22 +48,43 @@ def generate(
     top_k: int | None = 50,
     top_p: float | None = None,
     seed: int | None = 0,
+    exit: str | None = None,
+    threshold: float = 0.8,
+    max_loops: int | None = None,
 ) -> Iterator[Token]:
     """Up to ``max_tokens`` tokens after ``prompt``, ending early where the model ends the document.
 
     An empty prompt begins a document. ``temperature`` 0 always takes the likeliest token; ``top_k`` keeps the k
     likeliest, ``top_p`` the fewest whose probability (after temperature) reaches p; ``seed`` None draws anew each time.
+    ``exit`` names a rule by which each token stops going through the stack (see :meth:`strawberry.Strawberry.think`).
     Raises :class:`StrawberryError` at once when an argument cannot work.
     """
     _check(max_tokens, temperature, top_k, top_p, seed)
     if not isinstance(prompt, str):
         raise StrawberryError(f"prompt must be text; got {prompt!r}")
     ids = tokenizer.encode(prompt) or [tokenizer.end_id]
-    return _tokens(model, tokenizer, ids, max_tokens, temperature, top_k, top_p, seed)
+    read = _reader(model, exit, threshold, max_loops)
+    return _tokens(model, read, tokenizer, ids, max_tokens, temperature, top_k, top_p, seed)
+
+
+def _reader(
+    model: Any, exit: str | None, threshold: float, max_loops: int | None
+) -> Callable[[Tensor, Any], tuple[Tensor, Any, float | None, int | None]]:
+    """Reads new tokens (1, new): the logits (1, vocab_size) after the last, the state, confidence and passes."""
+    if exit is None:
+        return lambda tokens, state: (*model.prefill(tokens, state), None, None)
+    exit_rule(exit, threshold)
+
+    def read(tokens: Tensor, state: Any) -> tuple[Tensor, Any, float, int]:
+        thought = model.think(tokens, exit, threshold, max_loops, state)
+        return thought.logits[:, -1], thought.state, thought.confidence[0, -1].item(), int(thought.passes[0, -1])
+
+    return read
 
 
 def _tokens(
     model: LanguageModel,
+    read: Callable[[Tensor, Any], tuple[Tensor, Any, float | None, int | None]],
     tokenizer: Tokenizer,
     ids: list[int],
     max_tokens: int,
@@ -74,7 +100,7 @@ def _tokens(
     state = None
     for _ in range(max_tokens):
         with torch.no_grad():
-            logits, state = model.prefill(torch.tensor([ids], device=device), state)
+            logits, state, confidence, passes = read(torch.tensor([ids], device=device), state)
         # On the CPU in fp32, so that a seed gives one text on every device; ids beyond the tokenizer's have no text.
         last = logits[0, : tokenizer.vocab_size].float().cpu()
         if not torch.isfinite(last).all():
@@ -83,7 +109,7 @@ def _tokens(
         if chosen == tokenizer.end_id:
             return
         ids = [chosen]
-        yield Token(chosen, complete(chosen), last.softmax(dim=0)[chosen].item())
+        yield Token(chosen, complete(chosen), last.softmax(dim=0)[chosen].item(), confidence, passes)
 
 
 def _choose(

@@ -23,7 +23,7 @@ def role(name: str, parameter: Tensor, config: Config) -> Role:
     """
     if name == "embedding.weight":
         return Role("embedding", 1.0)
-    if ".router." in name or "swiglu_router." in name:
+    if "router." in name or name.startswith(("mixture.", "halt.weight")):
         return Role("router", 1.0)
     if parameter.dim() < 2 or name.endswith(("gains", "retention.prior", "conv.taps")) or ".mixer.position_" in name:
         return Role("vector", 1.0)
@@ -48,6 +48,8 @@ def initialise(model: nn.Module, config: Config) -> None:
         kind, lr_scale = role(name, parameter, config)
         if name.endswith("gains"):
             parameter.fill_((2 * config.n_layers * config.loops) ** -0.5)
+        elif name == "halt.bias":
+            parameter.zero_()
         elif name.endswith("conv.taps"):
             parameter.zero_()[:, 0] = 1
         elif name == "shared.qkvo":

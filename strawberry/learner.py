@@ -11,6 +11,7 @@ from strawberry.errors import StrawberryError
 from strawberry.model import Strawberry
 from strawberry.optim import Optimizers
 from strawberry.precision import autocast, resolve_precision
+from strawberry.recursion.depth import drawn_loops
 
 
 class DivergedError(StrawberryError):
@@ -20,7 +21,7 @@ class DivergedError(StrawberryError):
 @dataclass(frozen=True)
 class Learned:
     """One step's numbers: losses in nats per token before the step, the learning rate, the gradient's norm before
-    clipping, the tokens read, and each router's share of assignments per expert."""
+    clipping, the tokens read, each router's share of assignments per expert, and the mean number of passes."""
 
     loss: float
     total_loss: float
@@ -28,6 +29,7 @@ class Learned:
     grad_norm: float
     tokens: int
     loads: dict[str, list[float]]
+    passes: float
 
 
 class Learner:
@@ -53,7 +55,7 @@ class Learner:
 
         Raises :class:`DivergedError`, leaving the weights as they were, when the loss or the gradient is not finite.
         """
-        tokens, loss, total, loads = self._accumulate(list(batches))
+        tokens, loss, total, loads, passes = self._accumulate(list(batches), step)
         norm = self._clipped()
         loss, total, size = torch.stack([loss, total, norm]).tolist()
         if not all(value - value == 0 for value in (loss, total, size)):
@@ -68,21 +70,24 @@ class Learner:
         self.model.after_step(loads)
         self.optimizers.zero_grad()
         shares = {path: share.tolist() for path, share in loads.items()}
-        return Learned(loss, total, lr, size, tokens, shares)
+        return Learned(loss, total, lr, size, tokens, shares, passes)
 
-    def _accumulate(self, batches: list[tuple[Tensor, Tensor]]) -> tuple[int, Tensor, Tensor, dict[str, Tensor]]:
+    def _accumulate(
+        self, batches: list[tuple[Tensor, Tensor]], step: int
+    ) -> tuple[int, Tensor, Tensor, dict[str, Tensor], float]:
         part = 1.0 / len(batches)
-        tokens, sums, loads = 0, torch.zeros(2, device=self.device), {}
-        for inputs, targets in batches:
+        tokens, passes, sums, loads = 0, 0.0, torch.zeros(2, device=self.device), {}
+        for micro, (inputs, targets) in enumerate(batches):
             inputs, targets = inputs.to(self.device), targets.to(self.device)
             with autocast(self.device, self.precision):
-                losses = self._loss(inputs, targets)
+                losses = self._loss(inputs, targets, drawn_loops(self.config, step, micro))
             (losses.total * part).backward()
             sums += torch.stack([losses.cross_entropy, losses.total]).detach().float() * part
             for path, share in losses.loads.items():
                 loads[path] = loads.get(path, 0) + share.detach().float() * part
             tokens += targets.numel()
-        return tokens, sums[0], sums[1], loads
+            passes += losses.passes * part
+        return tokens, sums[0], sums[1], loads, passes
 
     def _clipped(self) -> Tensor:
         gradients = [param.grad for param in self._parameters if param.grad is not None]

@@ -11,7 +11,7 @@ from strawberry.rope import rotate
 
 
 class Memory(nn.Module):
-    """Writes K = norm(RoPE(x W_K)) and V = x W_V from the lower half's output x (YOCO, arXiv 2405.05254, equation 4)."""
+    """Writes K = norm(RoPE(x W_K)) and V = x W_V from the lower half's output x (YOCO, arXiv 2405.05254, eq. 4)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

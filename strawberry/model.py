@@ -1,14 +1,15 @@
 """The language model: tied embeddings around one stack of blocks that is run ``loops`` times."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding, linear
+from torch.nn.functional import embedding, linear
 
-from strawberry.block import Block, BlockState, PassState
+from strawberry.block import Block
 from strawberry.call import Call, Rows
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
@@ -19,16 +20,23 @@ from strawberry.memory import Memory
 from strawberry.mixers.softmax import KVCache
 from strawberry.norm import norm
 from strawberry.projections import Shared
+from strawberry.recursion.exits import exit_rule
+from strawberry.recursion.halting import Halt, halting_losses, nats
+from strawberry.recursion.mixture import Mixture
+from strawberry.recursion.think import ThinkState, Thought, think
 from strawberry.rope import Rotation, rotation
+from strawberry.sharing import runs, visits
 from strawberry.state import State
 from strawberry.tap import Tap
+from strawberry.walk import Walk
 
 
 class Losses(NamedTuple):
     """What training minimises, and its parts.
 
-    total: cross_entropy plus the weighted balance losses. cross_entropy: nats per token. balance, z: means over the
-    routers. loads: for each router's path, every expert's share of the assignments, (experts,).
+    total: cross_entropy plus the weighted others. cross_entropy: nats per token, after the last pass. balance, z: means
+    over the routers. loads: for each router's path, every expert's share of the assignments, (experts,). halting: the
+    loss of what decides about depth, an auxiliary router or a halting head. passes: how many were run.
     """
 
     total: Tensor
@@ -36,6 +44,8 @@ class Losses(NamedTuple):
     balance: Tensor
     z: Tensor
     loads: dict[str, Tensor]
+    halting: Tensor
+    passes: int
 
 
 class Strawberry(nn.Module):
@@ -50,6 +60,8 @@ class Strawberry(nn.Module):
         self.layers = nn.ModuleList([Block(config, mixer) for mixer in config.mixers])
         self.shared = Shared(config) if config.weights == "shared" else None
         self.memory = Memory(config) if "cross" in config.mixers else None
+        self.mixture = Mixture(config) if config.recursion != "all" else None
+        self.halt = Halt(config.d_model) if config.halting != "none" else None
         self.embedded, self.passes, self.final = Tap(), Tap(), Tap()
         initialise(self, config)
 
@@ -58,26 +70,31 @@ class Strawberry(nn.Module):
         """False when the output at a position may depend on later tokens or on other rows."""
         return self.config.causal
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (batch, seq, vocab_size) for token ids (batch, seq), int64."""
-        return self._unembed(self._run(tokens, None, Call(keep=False))[0])
+    def forward(self, tokens: Tensor, loops: int | None = None) -> Tensor:
+        """Logits (batch, seq, vocab_size) for token ids (batch, seq), int64, after ``loops`` passes (config's)."""
+        return self.unembed(self._run(tokens, None, Call(keep=False), loops)[0])
 
     def step(
-        self, tokens: Tensor, state: State | None = None, lengths: Tensor | Sequence[int] | None = None
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        loops: int | None = None,
     ) -> tuple[Tensor, State]:
         """Logits (batch, new, vocab_size) for any number of new tokens after those in ``state``; None starts afresh.
 
         Feeding a text in any pieces gives the logits of :meth:`forward` on the whole. ``lengths`` (batch,) says how
         many tokens each row brings, 0 to ``new``; the rest, to the right, is padding: no state notices it, and the
-        logits there mean nothing. Rows then go on from where each of them stands. A model that reads the future reads
-        its whole text again, so that only the last piece agrees with the full forward, and takes no ``lengths``.
+        logits there mean nothing. Rows then go on from where each of them stands. ``loops`` may differ from training,
+        but not within a text. A model that reads the future reads its whole text again, so that only the last piece
+        agrees with the full forward, and takes no ``lengths``.
         Raises :class:`StrawberryError` when tokens or lengths do not fit.
         """
         if not self.causal:
             return self._step_again(tokens, state, lengths)
-        x, after = self._run(tokens, state, self._call(tokens, state, lengths))
+        x, after = self._run(tokens, state, self._call(tokens, state, lengths), loops)
         assert after is not None
-        return self._unembed(x), after
+        return self.unembed(x), after
 
     def prefill(
         self, tokens: Tensor, state: State | None = None, lengths: Tensor | Sequence[int] | None = None
@@ -97,15 +114,40 @@ class Strawberry(nn.Module):
         assert after is not None
         if x.shape[1] > 1:
             x = x[:, -1:] if call.rows is None else call.rows.last(x, 1)
-        return self._unembed(x)[:, 0], after
+        return self.unembed(x)[:, 0], after
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Losses:
-        """The losses of predicting ``targets`` (batch, seq) from ``tokens`` (batch, seq)."""
+    def think(
+        self,
+        tokens: Tensor,
+        rule: str = "confidence",
+        threshold: float = 0.8,
+        max_loops: int | None = None,
+        state: ThinkState | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> Thought:
+        """Read new tokens (batch, new), each for as many passes as ``rule`` at ``threshold`` asks, up to ``max_loops``.
+
+        Rules are those of :data:`strawberry.recursion.exits.EXITS`; ``max_loops`` is ``config.loops`` by default. A
+        token that stops keeps its state, and deeper passes read, of it, what their layers make of that state; each
+        pass has its own caches, so a text may be cut anywhere. Gives logits, confidence, the passes taken and the state
+        after. Raises :class:`StrawberryError` when the model or the arguments cannot do this.
+        """
+        self._check(tokens)
+        call = self._call(tokens, state, lengths)
+        return think(self, tokens, exit_rule(rule, threshold), max_loops or self.config.loops, state, call)
+
+    def loss(self, tokens: Tensor, targets: Tensor, loops: int | None = None) -> Losses:
+        """The losses of predicting ``targets`` (batch, seq) from ``tokens`` (batch, seq), with ``loops`` passes."""
         ledger = Ledger()
-        logits = self._unembed(self._run(tokens, None, Call(keep=False, ledger=ledger))[0])
-        loss = cross_entropy(
-            logits.float().flatten(0, 1) if logits.dtype != torch.float64 else logits.flatten(0, 1), targets.flatten()
-        )
+        call = Call(keep=False, ledger=ledger)
+        if self.halt is not None:
+            run = self._passes(tokens, call)
+            loss, objective, halting, passes = halting_losses(self, run, targets, loops or self.config.loops)
+        else:
+            passes = loops or self.config.loops
+            loss = objective = nats(self.unembed(self._run(tokens, None, call, loops)[0]), targets).mean()
+            halting = torch.stack(ledger.halting).mean() if ledger.halting else loss.new_zeros(())
+            objective = objective + halting
         paths = {router: path for path, router in self.named_modules() if isinstance(router, Router)}
         loads = {paths[router]: torch.stack(calls).mean(dim=0) for router, calls in ledger.loads.items()}
         none = loss.new_zeros(())
@@ -114,7 +156,7 @@ class Strawberry(nn.Module):
         weighted = self.config.z_coef * z
         if self.config.balance == "switch":
             weighted = weighted + self.config.balance_coef * balance
-        return Losses(loss + weighted, loss, balance, z, loads)
+        return Losses(objective + weighted, loss, balance, z, loads, halting, passes)
 
     def after_step(self, loads: dict[str, Tensor]) -> None:
         """Move the routers' biases by the loads of :meth:`loss`, where ``config.balance`` says so."""
@@ -130,11 +172,15 @@ class Strawberry(nn.Module):
         return [(name, weight, part.kind, part.lr_scale) for name, weight, part in roles]
 
     def state_size(self, seq_len: int) -> int:
-        """Numbers that one row's state holds after ``seq_len`` tokens."""
+        """Numbers that one row's state holds after ``seq_len`` tokens; in a mixture of recursions, at most."""
         if not self.causal:
             return seq_len
+        if self.mixture is not None:
+            return self.mixture.state_size(self.blocks, seq_len)
         memory = 0 if self.memory is None else self.config.loops * 2 * seq_len * self.config.d_kv
-        return memory + sum(block.state_size(seq_len) for block in self.blocks)
+        return memory + sum(
+            block.state_size(seq_len, runs(self.config, index)) for index, block in enumerate(self.blocks)
+        )
 
     @property
     def blocks(self) -> list[Block]:
@@ -142,39 +188,53 @@ class Strawberry(nn.Module):
         return [block for block in self.layers if isinstance(block, Block)]
 
     def _run(
-        self, tokens: Tensor, state: State | None, call: Call, last: bool = False
+        self, tokens: Tensor, state: State | None, call: Call, loops: int | None = None, last: bool = False
     ) -> tuple[Tensor, State | None]:
         """The residual stream after all passes, and the state where it is kept.
 
         ``last`` asks for the last token only; what it spares is left out.
         """
-        self._check(tokens)
-        seq, config = tokens.shape[1], self.config
-        x = self.embedded(norm(embedding(tokens, self.embedding.weight)))
-        call, position = replace(call, turn=self._turn(call.positions(seq, x.device), x)), self._position(call, seq)
-        shared = self.shared
-        weights: list[Any] = [None if shared is None else shared.layer(index) for index in range(config.n_layers)]
-        passes: list[list[PassState]] = [[] for _ in self.layers]
+        x, call = self._embed(tokens, call)
+        if self.mixture is not None:
+            return self.mixture(self, x, call, state)
+        config, walk, end = self.config, Walk(self, state), call.end(tokens.shape[1])
+        loops = loops or config.loops
+        if state is not None and len(state.blocks[-1 if config.sharing != "middle-cycle" else 1].passes) != loops:
+            raise StrawberryError("a text must be read with one number of loops; start it afresh to change them")
         memories: list[KVCache] = []
-        for step in range(config.loops):
-            for index, block in enumerate(self.blocks):
-                if block.reads_memory and call.memory is None:
-                    x, call, kept = self._write(x, call, state, step, last and config.loops == 1)
-                    memories.append(kept)
-                before = None if state is None else state.blocks[index]
-                x, weights[index], after = block(x, step, weights[index], call, before)
-                passes[index].append(after)
-            x, call = self.passes(x), replace(call, memory=None)
+        # Gradients go back through the last passes only, but through all updates of the weights.
+        cut = loops - config.backprop_loops if config.backprop_loops and self.training else 0
+        for visit in visits(config, loops):
+            block = self.blocks[visit.layer]
+            if block.reads_memory and call.memory is None:
+                x, call, kept = self._write(x, call, state, visit.step, last and loops == 1)
+                memories.append(kept)
+            x = walk.run(x, visit.layer, visit.step, call)
+            if visit.ends:
+                x, call = self.passes(x), replace(call, memory=None)
+            if visit.ends and visit.step + 1 == cut:
+                x = x.detach()
         if not call.keep:
             return x, None
-        made = zip(self.blocks, weights, strict=True)
-        retained = [None if block.retention is None else w.state() for block, w in made]
-        blocks = tuple(BlockState(r, tuple(p)) for r, p in zip(retained, passes, strict=True))
-        return x, State(position, blocks, tuple(memories))
+        return x, State(end, walk.states(), tuple(memories))
 
-    def _write(
-        self, x: Tensor, call: Call, state: State | None, step: int, last: bool
-    ) -> tuple[Tensor, Call, KVCache]:
+    def _passes(self, tokens: Tensor, call: Call) -> Iterator[Tensor]:
+        """The residual stream after each pass, for as many as are asked for."""
+        x, call = self._embed(tokens, call)
+        walk = Walk(self, None)
+        for step in count():
+            for layer in range(self.config.n_layers):
+                x = walk.run(x, layer, step, call)
+            x = self.passes(x)
+            yield x
+
+    def _embed(self, tokens: Tensor, call: Call) -> tuple[Tensor, Call]:
+        """The embedded tokens, and the call with the rotation of their positions."""
+        self._check(tokens)
+        x = self.embedded(norm(embedding(tokens, self.embedding.weight)))
+        return x, replace(call, turn=self.turn(call.positions(tokens.shape[1], x.device), x))
+
+    def _write(self, x: Tensor, call: Call, state: State | None, step: int, last: bool) -> tuple[Tensor, Call, KVCache]:
         """Write the memory from the lower half's output; ``last`` lets only each row's last token go on."""
         assert self.memory is not None
         whole, kept = self.memory(x, None if state is None else state.memories[step], call)
@@ -185,13 +245,14 @@ class Strawberry(nn.Module):
         else:
             end = Rows(call.rows.start + call.rows.length - 1, torch.ones_like(call.rows.length))
             x, call = call.rows.last(x, 1), replace(call, rows=end)
-        return x, replace(call, memory=kept, turn=self._turn(call.positions(1, x.device), x)), kept
+        return x, replace(call, memory=kept, turn=self.turn(call.positions(1, x.device), x)), kept
 
-    def _turn(self, positions: Tensor, like: Tensor) -> Rotation:
+    def turn(self, positions: Tensor, like: Tensor) -> Rotation:
+        """The rotation of positions (1 or batch, seq)."""
         rows = positions if positions.shape[0] > 1 else positions[0]
         return rotation(rows, self.config.d_head, self.config.rope_base, like)
 
-    def _call(self, tokens: Tensor, state: State | None, lengths: Tensor | Sequence[int] | None) -> Call:
+    def _call(self, tokens: Tensor, state: State | ThinkState | None, lengths: Tensor | Sequence[int] | None) -> Call:
         """Where the rows stand, row by row only if they differ or once they have differed."""
         position = 0 if state is None else state.position
         if lengths is None and isinstance(position, int):
@@ -206,19 +267,16 @@ class Strawberry(nn.Module):
             raise StrawberryError(f"lengths must be whole numbers from 0 to {new}; got {length.tolist()}")
         return Call(rows=Rows(start, length.expand(batch)))
 
-    @staticmethod
-    def _position(call: Call, seq: int) -> int | Tensor:
-        return call.position + seq if call.rows is None else call.rows.start + call.rows.length
-
     def _step_again(self, tokens: Tensor, state: State | None, lengths: Any) -> tuple[Tensor, State]:
         if lengths is not None:
             raise StrawberryError("a model that reads the future takes no lengths: its rows read one another")
         if state is not None and state.tokens is not None:
             tokens = torch.cat([state.tokens, tokens], dim=1)
         seen = 0 if state is None else state.tokens.shape[1] if state.tokens is not None else 0
-        return self(tokens)[:, seen:], State(tokens.shape[1], (), (), tokens)
+        return self(tokens)[:, seen:], State(tokens.shape[1], (), tokens=tokens)
 
-    def _unembed(self, x: Tensor) -> Tensor:
+    def unembed(self, x: Tensor) -> Tensor:
+        """Logits (batch, seq, vocab_size) of the residual stream (batch, seq, C)."""
         return linear(self.final(norm(x)), self.embedding.weight)
 
     def _check(self, tokens: Tensor) -> None:

@@ -29,7 +29,7 @@ FAMILIES: dict[str, Family] = {
         {"pooling": "static"},
     ),
     "strawberry-shared": Family(
-        "the second design: one low-rank pair of matrices makes every layer's weights; three AFT layers to an Abundance",
+        "the second design: one low-rank pair of matrices makes all layers' weights; three AFT layers to an Abundance",
         {"weights": "shared"},
     ),
     "retnet": Family(
@@ -39,6 +39,22 @@ FAMILIES: dict[str, Family] = {
     "yoco": Family(
         "a decoder–decoder: a lower half of gated retention writes one memory, an upper half reads it",
         {"weights": "learned", "loops": 1, "n_experts": 1, "top_k": 1},
+    ),
+    "mor": Family(
+        "a mixture of recursions: a router gives each token its own number of passes over a shared stack",
+        {"weights": "learned", "mixer": "softmax", "loops": 3, "recursion": "token-choice", "n_experts": 1, "top_k": 1},
+    ),
+    "homunculus": Family(
+        "thinks again: more passes over a shared stack until it is confident, token by token",
+        {
+            "weights": "learned",
+            "mixer": "softmax",
+            "loops": 4,
+            "halting": "confidence",
+            "activation": "gelu",
+            "n_experts": 1,
+            "top_k": 1,
+        },
     ),
     "gpt": Family(
         "a modern GPT on the same parts: softmax attention, learned weights, one pass",
@@ -79,6 +95,18 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     "yoco-pico": {"n_layers": 4, "d_ff": 96, "mixer": _halves(2)},
     "yoco-nano": {"n_layers": 6, "d_ff": 320, "mixer": _halves(3)},
     "yoco-small": {"n_layers": 16, "d_ff": 2176, "mixer": _halves(8)},
+    "mor-pico": {"d_ff": 96},
+    "mor-nano": {"d_ff": 384},
+    "mor-small": {"n_layers": 16, "d_ff": 2176, "batch_size": 4, "grad_accum": 16},
+    "homunculus-pico": {"d_ff": 96, "n_kv_heads": 2},
+    "homunculus-nano": {"n_layers": 2, "d_ff": 512, "n_kv_heads": 2},
+    "homunculus-small": {
+        "n_layers": 16,
+        "d_ff": 2512,
+        "n_kv_heads": 4,
+        "batch_size": 4,
+        "grad_accum": 16,
+    },
     "gpt-pico": {"n_layers": 3, "d_ff": 96},
     "gpt-nano": {"n_layers": 5, "d_ff": 384},
     "gpt-small": {"n_layers": 16, "d_ff": 2176},

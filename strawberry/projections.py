@@ -19,6 +19,10 @@ class Learned(nn.Module):
         """x (batch, seq, columns) by the matrix ``qkv`` or ``out``."""
         return x @ getattr(self, name).mT
 
+    def query(self, x: Tensor) -> Tensor:
+        """x (batch, seq, C) by the query rows alone: (batch, seq, D)."""
+        return x @ self.qkv[: self.out.shape[1]].mT
+
 
 class Shared(nn.Module):
     """Every layer's (w_qkv, w_swiglu, w_out) as one low-rank product: ``layers[l] · qkvo``, rank r (default C/4).

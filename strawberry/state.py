@@ -18,12 +18,14 @@ class State:
 
     To fork, go on from one state twice; to rewind, go on from an older one. position: tokens read so far, one number,
     or (batch,) once rows have differed. blocks: one state per layer. memories: one per pass, of a decoder–decoder.
-    tokens: the text itself, for a model that reads the future and so has no state smaller than its text.
+    recursion: what a mixture of recursions keeps instead of blocks. tokens: the text itself, for a model that reads the
+    future and so has no state smaller than its text.
     """
 
     position: int | Tensor
     blocks: tuple[BlockState, ...]
     memories: tuple[KVCache, ...] = ()
+    recursion: Any = None
     tokens: Tensor | None = None
 
     def rows(self, index: Sequence[int] | Tensor) -> Self:
@@ -34,7 +36,7 @@ class State:
 def _rows(value: Any, index: Tensor) -> Any:
     """Every tensor in a nested state, its rows picked; what all rows share stays as it is."""
     if isinstance(value, Tensor):
-        return value if value.dim() == 0 or value.shape[0] == 1 and int(index.max()) > 0 else value[index]
+        return value if value.dim() == 0 or (value.shape[0] == 1 and int(index.max()) > 0) else value[index]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         changed = {item.name: _rows(getattr(value, item.name), index) for item in dataclasses.fields(value)}
         return dataclasses.replace(value, **changed)

@@ -176,6 +176,7 @@ class Trainer:
         return Step(
             progress.step, learned.loss, learned.total_loss, learned.lr, learned.grad_norm, progress.tokens,
             learned.tokens / took, progress.seconds, learned.loads,
+            learned.passes if self.config.depth == "random" or self.config.think_above else None,
         )  # fmt: skip
 
     def _due(self) -> Iterator[Event]:

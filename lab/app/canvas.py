@@ -26,7 +26,8 @@ def canvas(figure: go.Figure, key: str, *, config: dict[str, Any], alt: str) -> 
     """
     # Zoom belongs to the person: numbers may change under it.
     figure.update_layout(autosize=True, uirevision=key)
-    mount(to_json_plotly({"figure": figure, "config": config, "alt": alt, "plotly": _library()}).encode(), key)
+    drawing = {"figure": figure, "config": config, "alt": alt, "plotly": _library()}
+    mount(str(to_json_plotly(drawing)).encode(), key)
 
 
 def mount(drawing: bytes, key: str) -> None:

@@ -36,7 +36,7 @@ def generate(values: argparse.Namespace) -> int:
             raise CheckpointError(f"run {values.run} has no sound checkpoint; train it first")
     tokens = generated(
         run.model(step), run.tokenizer, values.prompt, values.max_tokens, values.temperature, values.top_k or None,
-        values.top_p, values.seed,
+        values.top_p, values.seed, values.exit, values.threshold, values.max_loops,
     )  # fmt: skip
     if not values.json:
         _out(clean(values.prompt))

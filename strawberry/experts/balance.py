@@ -37,6 +37,7 @@ class Ledger:
     balance: list[Tensor] = field(default_factory=list)
     z: list[Tensor] = field(default_factory=list)
     loads: dict["Router", list[Tensor]] = field(default_factory=dict)
+    halting: list[Tensor] = field(default_factory=list)
 
     def add(self, router: "Router", logits: Tensor, probabilities: Tensor, gates: Tensor) -> None:
         """Enter one call: logits, probabilities and dense gates, each (..., E)."""

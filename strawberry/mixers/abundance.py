@@ -41,8 +41,10 @@ class Abundance(TokenMixer):
         call: Call = ALONE,
     ) -> tuple[Tensor, tuple[KVCache, ...]]:
         caches = state if state is not None else (None,) * len(self.windows)
-        groups = zip(*(x.chunk(len(self.windows), dim=2) for x in (q, k, v)), self.windows, caches, strict=True)
-        parts, after = zip(*(attend(*group, call) for group in groups), strict=True)
+        heads = zip(*(part.chunk(len(self.windows), dim=2) for part in (q, k, v)), strict=True)
+        groups = zip(heads, self.windows, caches, strict=True)
+        mixed = (attend(q_e, k_e, v_e, window, cache, call) for (q_e, k_e, v_e), window, cache in groups)
+        parts, after = zip(*mixed, strict=True)
         context = self.context(torch.cat(parts, dim=2))
         gates = self.router(norm(v.flatten(2)), call.ledger) * self.router.top_k
         return context * gates.repeat_interleave(self.n_heads // len(self.windows), dim=-1)[..., None], after

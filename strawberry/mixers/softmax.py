@@ -44,7 +44,8 @@ def attend(
         k, v = torch.cat([cache.keys, k], dim=1), torch.cat([cache.values, v], dim=1)
     after = kept(k, v, old, window, call, first)
     k, v = k.to(q.dtype), v.to(q.dtype)
-    if call.rows is not None or first is not None:
+    # Rows that have read nothing yet have all their padding on the right, where a causal mask hides it.
+    if (call.rows is not None and cache is not None) or first is not None:
         return _attend_by_mask(q, k, v, window, first, call, old), after
     if cache is None and window and flex.worth_it(q, window):
         return flex.attend_by_flex(q, k, v, window), after
@@ -75,16 +76,15 @@ def kept(k: Tensor, v: Tensor, old: int, window: int, call: Call, first: Tensor 
 def _sinks(k: Tensor, v: Tensor, sinks: int, cache: KVCache | None, call: Call) -> Tensor:
     """The first tokens' keys and values (2, batch, sinks, kv_head, d_head), as far as they have been read."""
     new = torch.stack([k, v])
-    before = new.new_zeros(2, k.shape[0], sinks, *k.shape[2:]) if cache is None else cache.sinks
+    none = new.new_zeros(2, k.shape[0], sinks, *k.shape[2:])
+    before = none if cache is None or cache.sinks is None else cache.sinks
     place = torch.arange(sinks, device=k.device) - call.positions(1, k.device)
     fresh = ((place >= 0) & (place < k.shape[1])).expand(k.shape[0], -1)
     row = torch.arange(k.shape[0], device=k.device)[:, None]
     return torch.where(fresh[..., None, None], new[:, row, place.clamp(0, k.shape[1] - 1)], before)
 
 
-def _attend_by_mask(
-    q: Tensor, k: Tensor, v: Tensor, window: int, first: Tensor | None, call: Call, old: int
-) -> Tensor:
+def _attend_by_mask(q: Tensor, k: Tensor, v: Tensor, window: int, first: Tensor | None, call: Call, old: int) -> Tensor:
     """Any window, sinks and rows, by an explicit mask (batch, 1, queries, keys)."""
     seen = visible(q.shape[1], k.shape[1], window, q.device)[None]
     query = call.positions(q.shape[1], q.device)
@@ -98,6 +98,12 @@ def _attend_by_mask(
         rows = max(seen.shape[0], early.shape[0])
         seen = torch.cat([early.expand(rows, -1, -1), seen.expand(rows, -1, -1)], dim=-1)
     return sdpa(q, k, v, seen[:, None])
+
+
+def attend_at(q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    """Attention where each query reads from its first to its last place (batch, queries, 2) among the keys."""
+    keys, (first, last) = torch.arange(k.shape[1], device=k.device), places[..., None].unbind(dim=2)
+    return sdpa(q, k.to(q.dtype), v.to(q.dtype), ((keys >= first) & (keys <= last))[:, None])
 
 
 BLOCK = 64
@@ -160,7 +166,9 @@ class Softmax(TokenMixer):
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, state: KVCache | None = None, call: Call = ALONE
-    ) -> tuple[Tensor, KVCache]:
+    ) -> tuple[Tensor, KVCache | None]:
+        if call.places is not None:
+            return self.context(attend_at(q, k, v, call.places)), state
         y, cache = attend(q, k, v, self.window, state, call, self.sinks)
         return self.context(y), cache
 
@@ -179,7 +187,7 @@ class Softmax(TokenMixer):
 
 
 class Window(Softmax):
-    """Softmax attention over the last ``window`` tokens and, for ever, the first ``sinks``: a cache that stays small."""
+    """Softmax attention over the last ``window`` tokens and, for ever, the first ``sinks``: its cache stays small."""
 
     about = "softmax(qkᵀ/√d) v over the last W tokens, and the first few (sinks)"
     source = "Beltagy et al. 2020, arXiv 2004.05150; sinks: Xiao et al. 2023, arXiv 2309.17453"

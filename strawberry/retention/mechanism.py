@@ -42,8 +42,9 @@ class Weights:
 class RetentionState:
     """What one layer's mechanism carries from token to token: constant in the number of tokens.
 
-    statistics: of all tokens read; None where the weights ignore them, and then there are no frames. frames: the present chunk's matrices by name,
-    each (1 or batch, rows, columns): first the generated ones, then the current ones of each pass.
+    statistics: of all tokens read; None where the weights ignore them, and then there are no frames. frames: the
+    present chunk's matrices by name, each (1 or batch, rows, columns): first the generated ones, then the current ones
+    of each pass.
     """
 
     statistics: Statistics | None
@@ -85,7 +86,7 @@ class Retention(nn.Module):
         self.w_transformed = nn.ModuleDict({name: Tap() for name in NAMES})
 
     def begin(self, x: Tensor, call: Call, state: RetentionState | None) -> Weights:
-        """Frame 0 for the block's normalised input x (batch, seq, C): current weights the base, transformed generated."""
+        """Frame 0 for the block's normalised input x (batch, seq, C): current is the base, transformed is generated."""
         span, pooled, statistics = self._pool(x, call, state)
         if pooled is None:
             generated = {name: Sets(self.learned[name][None], None) for name in NAMES}
@@ -102,7 +103,9 @@ class Retention(nn.Module):
         current = {name: weights.transformed[name].map(update, weights.current[name]) for name in NAMES}
         if state is not None and self.config.pooling != "static":
             # The chunk goes on, so its matrices are known already.
-            current = {name: sets.going_on(state.frames[step + 1][name], weights.span) for name, sets in current.items()}
+            current = {
+                name: sets.going_on(state.frames[step + 1][name], weights.span) for name, sets in current.items()
+            }
         return self._shown(weights.current, current, weights.span, weights.statistics, weights.frames)
 
     def state_size(self) -> int:
@@ -112,9 +115,7 @@ class Retention(nn.Module):
         sets = sum(math.prod(shape) for shape in self.shapes.values())
         return (self.config.loops + 1) * sets + self.config.d_model**2
 
-    def _pool(
-        self, x: Tensor, call: Call, state: RetentionState | None
-    ) -> tuple[Span, Sets | None, Statistics | None]:
+    def _pool(self, x: Tensor, call: Call, state: RetentionState | None) -> tuple[Span, Sets | None, Statistics | None]:
         """How x falls into chunks, each chunk's Y, and the statistics after x."""
         length = x.shape[1]
         if self.config.pooling == "static":
@@ -127,9 +128,7 @@ class Retention(nn.Module):
             return self._pool_rows(x, Grid.of(call.rows, length, self.config.chunk), state)
         return self._pool_prefix(x, call, state)
 
-    def _pool_prefix(
-        self, x: Tensor, call: Call, state: RetentionState | None
-    ) -> tuple[Span, Sets, Statistics | None]:
+    def _pool_prefix(self, x: Tensor, call: Call, state: RetentionState | None) -> tuple[Span, Sets, Statistics | None]:
         length, chunk, decay, keep = x.shape[1], self.config.chunk, self.config.decay, call.keep
         statistics = None if state is None else state.statistics
         fresh = statistics is None
@@ -162,7 +161,9 @@ class Retention(nn.Module):
     def _mean(self, boundaries: list[Statistics]) -> Tensor:
         """Y (batch, chunks, C, C) of the statistics at the start of each chunk."""
         kappa = self.config.prior
-        return self._soften(torch.stack([(kappa * self.prior + b.sums) / (kappa + b.weight) for b in boundaries], dim=1))
+        return self._soften(
+            torch.stack([(kappa * self.prior + b.sums) / (kappa + b.weight) for b in boundaries], dim=1)
+        )
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each token of x (..., C) adds to the statistics: o and a, both (..., C), never in half precision."""

@@ -38,9 +38,7 @@ def outer_sums(o: Tensor, a: Tensor, decay: float) -> Tensor:
     return o.mT @ a
 
 
-def in_grid(
-    start: Statistics, o: Tensor, a: Tensor, grid: Grid, decay: float
-) -> tuple[list[Statistics], Statistics]:
+def in_grid(start: Statistics, o: Tensor, a: Tensor, grid: Grid, decay: float) -> tuple[list[Statistics], Statistics]:
     """The statistics at the start of each chunk of ``grid``, and after each row's last token.
 
     o, a: (batch, seq, C) in the layout of the call; padding is not read.

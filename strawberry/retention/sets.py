@@ -76,7 +76,7 @@ class Sets:
         return self.head
 
     def going_on(self, before: Tensor, span: Span) -> "Sets":
-        """These sets, but ``before`` (1 or batch, rows, columns) for the tokens of a chunk that an earlier call began."""
+        """These sets, but ``before`` (1 or batch, rows, columns) for tokens of a chunk that an earlier call began."""
         if span.grid is None:
             return Sets(before, self.body) if span.head else self
         assert self.body is not None

@@ -23,7 +23,12 @@ def test_rotation_is_llamas() -> None:
     x = torch.randn(3, length, heads, width)
     cos, sin = LlamaRotaryEmbedding(config)(x, torch.arange(start, start + length)[None])
     expected, _ = apply_rotary_pos_emb(x.transpose(1, 2), x.transpose(1, 2), cos, sin)
-    assert_close(rotate(x, rotation(torch.arange(start, start + length), width, 10000.0, x)), expected.transpose(1, 2), atol=1e-5, rtol=0)
+    assert_close(
+        rotate(x, rotation(torch.arange(start, start + length), width, 10000.0, x)),
+        expected.transpose(1, 2),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_rotation_keeps_lengths_and_sees_only_distance() -> None:

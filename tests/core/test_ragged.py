@@ -124,7 +124,12 @@ def test_a_decoder_decoders_upper_half_sees_one_token_at_prefill() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "told"),
-    [([1, 2], "one per row"), ([1, 2, 6], "from 0 to 5"), ([1, -1, 2], "from 0 to 5"), ([1.0, 1.0, 1.0], "whole numbers")],
+    [
+        ([1, 2], "one per row"),
+        ([1, 2, 6], "from 0 to 5"),
+        ([1, -1, 2], "from 0 to 5"),
+        ([1.0, 1.0, 1.0], "whole numbers"),
+    ],
 )
 def test_lengths_that_cannot_be_are_refused(lengths: list[float], told: str) -> None:
     with pytest.raises(StrawberryError, match=told):

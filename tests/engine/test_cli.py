@@ -138,9 +138,9 @@ def test_a_loss_that_is_not_finite_is_exit_code_3(
 ) -> None:
     accumulate = Learner._accumulate
 
-    def poisoned(self: Learner, batches: Any) -> Any:
-        tokens, loss, total, loads = accumulate(self, batches)
-        return tokens, loss * float("nan"), total, loads
+    def poisoned(self: Learner, batches: Any, step: int) -> Any:
+        tokens, loss, *rest = accumulate(self, batches, step)
+        return tokens, loss * float("nan"), *rest
 
     monkeypatch.setattr(Learner, "_accumulate", poisoned)
     assert main(["train", *SMALL, "--data", str(text_file), "--run", str(tmp_path / "run")]) == 3

@@ -15,17 +15,20 @@ from strawberry.presets import preset
 FROZEN = {
     "train": """PRESET --checkpoint-every --config --data --eval-batches --eval-every --init-from --json --keep
         --log-every --resume --run --sample-every --sample-prompt --sample-tokens --steps""",
-    "generate": "RUN PROMPT --json --max-tokens --seed --step --temperature --top-k --top-p",
+    "generate": """RUN PROMPT --exit --json --max-loops --max-tokens --seed --step --temperature --threshold
+        --top-k --top-p""",
     "presets": "--json",
     "leaks": "PRESET|RUN --json",
     "lab": "--port --runs",
 }
-FIELDS = """--activation --attention-top-k --balance --balance-coef --base-scale --batch-size --beta1 --beta2 --chunk --compile
-    --conv     --cooldown-frac --d-ff --d-model --d-qkv --decay --decay-lr --device --eps --family --grad-accum --grad-clip
-    --input-gate --learning-rate --loops --min-lr --mixer --momentum --n-experts --n-heads --n-kv-heads --n-layers --optimizer --pooling
-    --precision --prior --rank --rope-base --routing --scale --schedule
-    --seed --segment --seq-len --sinks --step-gamma --step-size --tokenizer --top-k --train-fraction
-    --vocab-size --warmup-steps --weight-decay --weights --window --windows --balance --z-coef"""
+FIELDS = """--activation --attention-top-k --auxiliary --backprop-loops --balance --balance-coef --base-scale
+    --batch-size --beta1 --beta2 --chunk --compile --conv --cooldown-frac --d-ff --d-model --d-qkv --decay
+    --decay-lr --depth --depth-cache --device --eps --family --grad-accum --grad-clip --halting --halting-coef
+    --halting-prior --input-gate --learning-rate --loops --loss-threshold --max-loops --min-lr --mixer --momentum
+    --n-experts --n-heads --n-kv-heads --n-layers --optimizer --pooling --precision --prior --rank --recursion
+    --rope-base --routing --scale --schedule --seed --segment --seq-len --sharing --sinks --step-gamma --step-size
+    --think-above --tokenizer --top-k --train-fraction --vocab-size --warmup-steps --weight-decay --weights --window
+    --windows --z-coef"""
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:

@@ -30,7 +30,10 @@ CASES: list[tuple[str, str]] = [
     ("train strawberry-pico --learning-rate fast", "learning_rate must be a number; got 'fast'"),
     ("train strawberry-pico --learning-rate nan", "learning_rate must be a finite number"),
     ("train strawberry-pico --mixer convolution", "mixer 'convolution' is unknown; the mixers are"),
-    ("train strawberry-pico --pooling future", "pooling must be one of prefix, linear, delta, static, batch; got 'future'"),
+    (
+        "train strawberry-pico --pooling future",
+        "pooling must be one of prefix, linear, delta, static, batch; got 'future'",
+    ),
     ("train strawberry-pico --compile maybe", "compile must be true or false; got 'maybe'"),
     ("train strawberry-pico --windows 4,x", "windows must be whole numbers such as 8,32,0"),
     ("train strawberry-pico --top-k 9", "top_k 9 is more than n_experts"),

@@ -41,7 +41,7 @@ def test_micro_batches_are_one_batch(config: Config) -> None:
 def test_the_gradient_is_clipped_to_its_norm(config: Config) -> None:
     for limit, wanted in ((1e-3, 1e-3), (0.0, None), (1e9, None)):
         learner = Learner(strawberry.build(config), config.replace(grad_clip=limit))
-        learner._accumulate([_batch(config)])
+        learner._accumulate([_batch(config)], 0)
         before = learner._clipped().item()
         after = torch.nn.utils.get_total_norm([p.grad for p in learner.model.parameters() if p.grad is not None]).item()
         assert after == pytest.approx(wanted or before, rel=1e-3)
@@ -110,8 +110,8 @@ def test_nothing_moves_when_it_is_not_finite(config: Config, what: str) -> None:
 
 
 def _infinite(model: strawberry.Strawberry) -> Any:
-    def loss(tokens: Tensor, targets: Tensor) -> strawberry.Losses:
-        losses = model.loss(tokens, targets)
+    def loss(tokens: Tensor, targets: Tensor, loops: int) -> strawberry.Losses:
+        losses = model.loss(tokens, targets, loops)
         return losses._replace(cross_entropy=losses.cross_entropy / 0)
 
     return loss

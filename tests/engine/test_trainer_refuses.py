@@ -154,8 +154,8 @@ def _poison(trainer: Trainer) -> None:
     """Make the loss infinite without touching the weights."""
     loss = trainer.model.loss
 
-    def poisoned(tokens: torch.Tensor, targets: torch.Tensor) -> strawberry.Losses:
-        losses = loss(tokens, targets)
+    def poisoned(tokens: torch.Tensor, targets: torch.Tensor, loops: int) -> strawberry.Losses:
+        losses = loss(tokens, targets, loops)
         return losses._replace(total=losses.total * float("inf"))
 
     trainer.learner._loss = poisoned

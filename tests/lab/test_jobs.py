@@ -124,7 +124,7 @@ def test_a_worker_outlives_nothing_it_does_not_need(tiny: Config, runs: Path) ->
     assert stopped.state == "stopped"
     assert recorded.checkpoints(job.folder) == [stopped.step]
     until(job, lambda _: not process.alive(job.folder))
-    assert not psutil.pid_exists(pid)
+    until(job, lambda _: not psutil.pid_exists(pid))
 
 
 @pytest.mark.slow

@@ -102,7 +102,9 @@ class Contract:
         whole, _ = mixer(*inputs)
         other = stream(22)
         for cut in range(1, 21):
-            changed = [torch.cat([mine[:, :cut], theirs[:, cut:21]], 1) for mine, theirs in zip(inputs, other, strict=True)]
+            changed = [
+                torch.cat([mine[:, :cut], theirs[:, cut:21]], 1) for mine, theirs in zip(inputs, other, strict=True)
+            ]
             assert torch.equal(mixer(*changed)[0][:, :cut], whole[:, :cut])
 
     def test_gradients_never_reach_back_in_time(self, kind: type[TokenMixer]) -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from strawberry.mixers import MIXERS, TokenMixer
-
 from tests.mixers.contract import Contract
 
 
