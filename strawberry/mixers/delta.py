@@ -11,7 +11,7 @@ from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.mixers.base import ALONE, TokenMixer
 from strawberry.mixers.decayed import decays
-from strawberry.mixers.written import reading_cost, write_delta, writing_cost
+from strawberry.mixers.written import correct, reading_cost, write_delta, writing_cost
 from strawberry.norm import norm
 
 
@@ -22,8 +22,34 @@ class DeltaState:
     memory: Tensor
 
 
+def advance(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, memory: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """What q reads, (batch, head, seq, d_v), while v is written under k, and the memory after the last token.
+
+    Shapes as in :mod:`strawberry.mixers.written`, with (batch, head) before seq. Recurrent for one token.
+    """
+    if q.shape[2] == 1:
+        memory = correct(k, v, beta, log_decay, memory)
+        return q @ memory, memory
+    written = write_delta(k, v, beta, log_decay, memory)
+    assert written.end is not None
+    return written.read(q), written.end
+
+
+def by_head(x: Tensor) -> Tensor:
+    """(batch, seq, head, d) -> (batch, head, seq, d) in fp32 or better."""
+    # Contiguous: otherwise every product would make a copy of its own.
+    return x.to(torch.promote_types(x.dtype, torch.float32)).transpose(1, 2).contiguous()
+
+
+def unit(x: Tensor) -> Tensor:
+    """The same for vectors, which become of length 1."""
+    return norm(by_head(x)) * x.shape[-1] ** -0.5
+
+
 class Delta(TokenMixer):
-    """The gated delta rule of Gated DeltaNet (arXiv 2412.06464, equation 10), computed chunkwise.
+    """The gated delta rule of Gated DeltaNet (arXiv 2412.06464, equation 10): chunkwise, or recurrent for one token.
 
     ``S_t = α_t (I − β_t k_t k_tᵀ) S_{t−1} + β_t k_t v_tᵀ`` and ``o_t = S_tᵀ q_t`` for every head, q and k of unit
     length, β = σ(x W_β), log α = −e^A · softplus(x W_α + b). The output is normalised per head and gated by
@@ -47,17 +73,16 @@ class Delta(TokenMixer):
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, state: DeltaState | None = None, call: Call = ALONE
-    ) -> tuple[Tensor, DeltaState | None]:
+    ) -> tuple[Tensor, DeltaState]:
         told, real = self.tapped(x, call), call.real(q)
         if real is not None:
             told = {name: value.masked_fill(~real[..., None], 0) for name, value in told.items()}
         with torch.autocast(q.device.type, enabled=False):
-            q, k, v = self._wide(q), self._wide(k), v.to(torch.promote_types(v.dtype, torch.float32)).transpose(1, 2)
-            before = None if state is None else state.memory
-            written = write_delta(k, v, told["beta"].mT, told["log_decay"].mT, before, call.keep)
-            context = self.context(written.read(q).transpose(1, 2))
+            memory = None if state is None else state.memory
+            o, memory = advance(unit(q), unit(k), by_head(v), told["beta"].mT, told["log_decay"].mT, memory)
+            context = self.context(o.transpose(1, 2))
         gate = silu(x @ self.w_gate.mT).unflatten(-1, (self.n_heads, -1))
-        return norm(context) * gate, None if written.end is None else DeltaState(written.end)
+        return norm(context) * gate, DeltaState(memory)
 
     def signals(self, x: Tensor, call: Call = ALONE) -> dict[str, Tensor]:
         """beta and log_decay (log α), each (batch, seq, head)."""
@@ -80,14 +105,9 @@ class Delta(TokenMixer):
         """A = (qkᵀ ⊙ decay) (I + tril(βkkᵀ ⊙ decay, −1))⁻¹ diag(β): entries of either sign, as later tokens correct."""
         assert signals is not None
         heads = list(range(self.n_heads) if channels is None else channels)
-        q, k = (self._wide(one[:, :, heads]) for one in (q, k))
+        q, k = (unit(one[:, :, heads]) for one in (q, k))
         beta, log_decay = (signals[name].to(q.dtype)[..., heads].mT for name in self.signal_names)
         fading = decays(log_decay.cumsum(dim=-1))
         system, scores = beta[..., None] * (k @ k.mT) * fading, q @ k.mT * fading
         solved = torch.linalg.solve_triangular(system, scores, upper=False, left=False, unitriangular=True)
         return solved * beta[..., None, :]
-
-    def _wide(self, x: Tensor) -> Tensor:
-        """(batch, seq, head, d_head) -> (batch, head, seq, d_head) of unit length, in fp32 or better."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return (norm(x) * x.shape[-1] ** -0.5).transpose(1, 2)

@@ -86,7 +86,7 @@ def write_delta(
     # What the chunk would write into an empty memory, and how it corrects itself by the memory that it finds.
     sides = beta * torch.cat([v, k * ages.exp()[..., None]], dim=-1)
     if chunk > 1:
-        sides = torch.linalg.solve_triangular(beta * (k @ k.mT) * fading, sides, upper=False, unitriangular=True)
+        sides = torch.linalg.solve_triangular((beta * k) @ k.mT * fading, sides, upper=False, unitriangular=True)
     first, correction = sides.split([v.shape[-1], k.shape[-1]], dim=-1)
     late = _late(k, ages)
     memory = [late.new_zeros(*late.shape[:-3], k.shape[-1], v.shape[-1]) if state is None else state]
@@ -99,6 +99,14 @@ def write_delta(
     return Written(
         k, torch.stack(values, dim=-3), ages, fading, torch.stack(memory, dim=-3), end if keep else None, length
     )
+
+
+def correct(k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, state: Tensor | None) -> Tensor:
+    """The memory after one token (seq of 1) written with the gated delta rule: the definition."""
+    if state is None:
+        return k.mT @ (beta[..., None] * v)
+    faded = state * log_decay[..., None].exp()
+    return faded + k.mT @ (beta[..., None] * (v - k @ faded))
 
 
 def writing_cost(seq_len: int, d_k: int, d_v: int, delta: bool) -> float:

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import strawberry
 from strawberry.mixers.decayed import CHUNK
-from strawberry.mixers.delta import Delta
+from strawberry.mixers.delta import Delta, advance
 from strawberry.mixers.written import Written, write, write_delta
 from strawberry.norm import norm
 from tests.oracles.loading import fla
@@ -60,6 +60,17 @@ def test_the_chunkwise_rule_is_the_recurrence(seq: int, carried: bool) -> None:
         results.append((o, after, *torch.autograd.grad(o.sin().sum() + after.cos().sum(), reached)))
     for expected, result in zip(*results, strict=True):
         assert_close(result, expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("carried", [False, True])
+@torch.no_grad()
+def test_one_token_is_the_recurrence(carried: bool) -> None:
+    """The form that decoding takes, fp64 to 1e-12; it needs no chunk."""
+    state = torch.randn(2, HEADS, WIDTH, WIDTH + 2, dtype=torch.float64) if carried else None
+    inputs = drawn(1)
+    q, k, v, beta, log_decay = inputs.values()
+    for result, expected in zip(advance(q, k, v, beta, log_decay, state), by_hand(inputs, state), strict=True):
+        assert_close(result, expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("rule", ["plain", "delta"])
