@@ -45,7 +45,7 @@ def measure(model: strawberry.Strawberry, length: int, rounds: int) -> dict[str,
 
     def all_layers() -> torch.Tensor:
         x, _ = model._run(tokens, None, Call())
-        return model._unembed(x[:, -1:])[:, 0]
+        return model.unembed(x[:, -1:])[:, 0]
 
     difference = (model.prefill(tokens)[0] - all_layers()).abs().max()
     assert difference < 1e-3, f"the two disagree by {difference}"
