@@ -19,7 +19,8 @@ def prefix_sums(x: Tensor, reverse: bool = False) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         if seq <= 2 * BLOCK:
             return ones @ x
-        inside = ones @ pad(x, (0, 0, 0, -seq % BLOCK)).unflatten(-2, (-1, BLOCK))
+        whole = pad(x, (0, 0, 0, -seq % BLOCK)) if seq % BLOCK else x
+        inside = ones @ whole.unflatten(-2, (-1, BLOCK))
     if reverse:
         inside[..., :-1, :, :] += prefix_sums(inside[..., 1:, 0, :], True)[..., None, :]
     else:

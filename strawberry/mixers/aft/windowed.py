@@ -42,8 +42,12 @@ class Windowed(AFT):
         self.window = config.window
 
     @abstractmethod
-    def rows(self, bias: Tensor, seq: int) -> Tensor:
-        """The signal as w_{t,t−j}, of shape (batch or 1, head or 1, seq, window) by t and j."""
+    def rows(self, bias: Tensor) -> Tensor:
+        """The signal as w_{t,t−j}, of shape (batch or 1, head or 1, seq or 1, window) by t and j."""
+
+    def singular(self, seq: int, call: Call) -> int:
+        """How many of the new tokens, the first ones, may differ from the rest in their biases or in what they see."""
+        return seq
 
     def weigh(
         self, k: Tensor, v: Tensor, x: Tensor, state: WindowState | None, call: Call
@@ -52,7 +56,7 @@ class Windowed(AFT):
         if state is None:
             none = torch.zeros_like(k[:, :1]).expand(-1, back, -1, -1)
             state = WindowState(none + UNREAD, none, Sums.nothing(k))
-        rows = self.rows(self.tapped(x, call)["bias"].to(k.dtype), seq)
+        rows = self.rows(self.tapped(x, call)["bias"].to(k.dtype))
         keys, values = torch.cat([state.keys, k], dim=1), torch.cat([state.values, v], dim=1)
         # What has left the window before the first new token, before the second, … and after the last.
         older = state.older.then(self.sums(keys[:, :seq], values[:, :seq], state.older))
@@ -63,9 +67,17 @@ class Windowed(AFT):
             last = [call.rows.last(x, back, back) for x in (keys, values)]
             after = WindowState(last[0], last[1], Sums(older.peak[row, length], older.totals[row, :, length]))
         older = older.each(lambda x: x[..., :-1, :, :])
-        if self.bounded:
-            return _by_blocks(keys, values, rows, older.totals, call.positions(seq, k.device)), after
-        return _by_ages(keys, values, rows).plus(older).totals, after
+        if not self.bounded:
+            return _by_ages(keys, values, rows).plus(older).totals, after
+        exponentials, positions = keys.exp(), call.positions(seq, k.device)
+        read = torch.stack([exponentials * values, exponentials], dim=1)
+        cut = self.singular(seq, call)
+        parts = []
+        if cut:
+            parts.append(_by_blocks(read[:, :, : cut + back], rows, older.totals[:, :, :cut], positions[:, :cut]))
+        if cut < seq:
+            parts.append(_by_blocks(read[:, :, cut:], rows, older.totals[:, :, cut:], positions[:, -1:]))
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0], after
 
     def state_size(self, seq_len: int) -> int:
         return (3 + 2 * (self.window - 1)) * self.n_heads * self.d_head
@@ -73,12 +85,12 @@ class Windowed(AFT):
     def multiply_adds(self, seq_len: int) -> int:
         if not self.bounded:
             return 0
-        blocks, block = _blocks(seq_len, self.window)
-        inside = 2 * self.n_heads * self.d_head * blocks * block * (block + self.window - 1) // seq_len
-        return inside + super().multiply_adds(seq_len)
+        cut = self.singular(seq_len, ALONE)
+        inside = sum(_products(part, self.window) for part in (cut, seq_len - cut))
+        return 2 * self.n_heads * self.d_head * inside // seq_len + super().multiply_adds(seq_len)
 
     def biases(self, signals: Mapping[str, Tensor], seq: int) -> Tensor:
-        rows = self.rows(signals["bias"], seq)
+        rows = self.rows(signals["bias"]).expand(-1, -1, seq, -1)
         age = torch.arange(seq, device=rows.device)[:, None] - torch.arange(seq, device=rows.device)
         bias = rows.gather(-1, age.clamp(0, self.window - 1).expand(*rows.shape[:2], -1, -1))
         return bias.masked_fill(age >= self.window, 0)
@@ -102,7 +114,7 @@ class AFTLocal(Windowed):
         """bias: (1 or batch, seq, window), w_{t,t−j} by t and j."""
         return {"bias": self.position_bias[learned_positions(call, x.shape[1], len(self.position_bias), x.device)]}
 
-    def rows(self, bias: Tensor, seq: int) -> Tensor:
+    def rows(self, bias: Tensor) -> Tensor:
         return bias[:, None]
 
 
@@ -123,15 +135,19 @@ class AFTConv(Windowed):
         """bias: (1, head, window), by distance."""
         return {"bias": self.position_bias[None]}
 
-    def rows(self, bias: Tensor, seq: int) -> Tensor:
-        return bias[:, :, None].expand(-1, -1, seq, -1)
+    def rows(self, bias: Tensor) -> Tensor:
+        return bias[:, :, None]
+
+    def singular(self, seq: int, call: Call) -> int:
+        return seq if call.rows is not None else min(seq, max(0, self.window - call.position))
 
 
-def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Tensor, positions: Tensor) -> Tensor:
+def _by_blocks(read: Tensor, rows: Tensor, older: Tensor, positions: Tensor) -> Tensor:
     """Both sums (batch, 2, seq, head, d_head) for small keys and biases of any size.
 
-    keys, values: (batch, window − 1 + seq, head, d_head); rows: (batch or 1, head or 1, seq, window); older: the sums
-    outside the window, on one scale; positions: (batch or 1, seq).
+    read: (batch, 2, window − 1 + seq, head, d_head), eᵏ v and eᵏ; rows: (batch or 1, head or 1, seq or 1, window);
+    older: both sums outside the window, on one scale; positions: (batch or 1, seq), or one for all where all tokens
+    have the same biases and a full window.
     """
     window = rows.shape[-1]
     seen = torch.arange(window, device=rows.device) <= positions[..., None]
@@ -140,9 +156,7 @@ def _by_blocks(keys: Tensor, values: Tensor, rows: Tensor, older: Tensor, positi
     peak, far = rows.detach().amax(dim=-1), (positions >= window)[:, None]
     peak = torch.where(far, peak.clamp(min=0), peak)
     outside = (-peak).exp().masked_fill(~far, 0).transpose(1, 2)[:, None, ..., None]
-    exponentials = keys.exp()
-    inside = _banded((rows - peak[..., None]).exp(), torch.stack([exponentials * values, exponentials], dim=1))
-    return inside + outside * older
+    return _banded((rows - peak[..., None]).exp(), read) + outside * older
 
 
 def _blocks(seq: int, window: int) -> tuple[int, int]:
@@ -151,29 +165,45 @@ def _blocks(seq: int, window: int) -> tuple[int, int]:
     return (1, seq) if seq <= block else (-(-seq // block), block)
 
 
-def _banded(weights: Tensor, x: Tensor) -> Tensor:
-    """Σ_j weights[…, t, j] x_{t−j}: (batch or 1, head or 1, seq, window), (batch, 2, window − 1 + seq, head, d_head).
-
-    Each block of tokens meets, in one product, the block and the window before it.
-    """
-    seq, window = weights.shape[-2:]
+def _products(seq: int, window: int) -> int:
+    """Multiply-adds of :func:`_banded` per unit of width."""
     blocks, block = _blocks(seq, window)
-    reach = block + window - 1
+    return seq * (window - 1 + seq) if blocks == 1 else blocks * 2 * block * block
+
+
+def _banded(weights: Tensor, x: Tensor) -> Tensor:
+    """Σ_j weights[…, t, j] x_{t−j}: (batch or 1, head or 1, seq or 1, window) and (batch, 2, window − 1 + seq, …).
+
+    Each block of tokens meets, in two products, itself and the one before it.
+    """
+    window = weights.shape[-1]
+    seq = x.shape[2] - window + 1
+    blocks, block = _blocks(seq, window)
     missing = blocks * block - seq
-    rows = pad(weights.flip(-1), (0, block, 0, missing)).unflatten(2, (blocks, block))
-    # Laid end to end and cut one place shorter, every row comes to stand one place further right than the last.
-    band = rows.flatten(-2)[..., : block * reach].unflatten(-1, (block, reach))
     if blocks == 1:
-        spans = x[:, :, None]
-    else:
-        cut = pad(x, (0, 0, 0, 0, 0, missing + block - window + 1)).unflatten(2, (blocks + 1, block))
-        spans = torch.cat([cut[:, :, :-1], cut[:, :, 1:, : window - 1]], dim=3)
-    return torch.einsum("bhnts,bpnshd->bpnthd", band, spans).flatten(2, 3)[:, :, :seq]
+        return torch.einsum("bhts,bpshd->bpthd", _skewed(weights.expand(-1, -1, seq, -1), window - 1 + seq), x)
+    if weights.shape[2] == 1:
+        weights = weights.expand(-1, -1, block, -1)
+    rows = pad(weights, (0, 0, 0, -weights.shape[2] % block)).unflatten(2, (-1, block))
+    before, now = _skewed(rows, 2 * block).chunk(2, dim=-1)
+    cut = pad(x, (0, 0, 0, 0, block - window + 1, missing)).unflatten(2, (blocks + 1, block))
+    product = "bhnts,bpnshd->bpnthd"
+    both = torch.einsum(product, now, cut[:, :, 1:]) + torch.einsum(product, before, cut[:, :, :-1])
+    return both.flatten(2, 3)[:, :, :seq]
+
+
+def _skewed(rows: Tensor, width: int) -> Tensor:
+    """Rows by age (…, seq, window) as rows by place (…, seq, width), where the last row's age 0 is the last place."""
+    seq, window = rows.shape[-2:]
+    # Laid end to end and cut one place shorter, every row comes to stand one place further right than the last.
+    laid = pad(rows.flip(-1), (width - seq - window + 1, seq)).flatten(-2)
+    return laid[..., : seq * width].unflatten(-1, (seq, width))
 
 
 def _by_ages(keys: Tensor, values: Tensor, rows: Tensor) -> Sums:
     """The sums inside the window (batch, seq, head, d_head) for keys and biases of any size, one age after another."""
-    seq, window = rows.shape[-2:]
+    window = rows.shape[-1]
+    seq = keys.shape[1] - window + 1
     ages = [slice(window - 1 - age, window - 1 - age + seq) for age in range(window)]
     scores = [keys[:, ages[age]] + rows[..., age].transpose(1, 2)[..., None] for age in range(window)]
     peak = scores[0].detach()
