@@ -5,11 +5,9 @@ tables and writes ``mixers.json`` and ``mixers.svg`` to ``benchmarks/results/``.
 ``--max-seq`` shorten it, and then write nothing unless ``--out`` names a folder.
 
 Each mixer stands in one run beside its own naive form (the T × T weights of ``map``, made and multiplied with v) and
-beside PyTorch's bare ``scaled_dot_product_attention``. Times are medians of samples taken in turn, so that a drift of
-the machine hits all alike. Memory is the most that a call holds at once beyond its inputs: on a CPU the running sum of
-every allocation and release that ``torch.profiler`` records, which is the same on every run, and within 3 % of the
-growth of a fresh process's resident set when the C library gives each block pages of its own; as it is set up, the
-library's holes come on top (up to as much again, seen at T = 4096). On a GPU ``torch.cuda.max_memory_allocated``.
+beside PyTorch's bare ``scaled_dot_product_attention``. Times are medians of samples of all mixers and lengths taken in
+turn, so that a drift of the machine hits all alike. Memory is the most that a call holds at once beyond its inputs, see
+``mixers_cells.peak``.
 """
 
 import argparse
@@ -20,18 +18,14 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Read when torch is loaded: the profiler says nothing of its own.
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-
+import mixers_cells as cells
 import mixers_figure
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from torch.profiler import ProfilerActivity, profile
 
 import strawberry
 from strawberry.call import Call
@@ -46,104 +40,6 @@ DECODED = 16  # tokens in one sample of decoding
 MOST_MAP = 256 * 2**20  # bytes that the T × T weights of a naive form may take
 LEFT_OUT = {"cross": "reads a memory that another layer made, by the same arithmetic as softmax"}
 MODES = ("forward", "forward+backward")
-
-
-@dataclass
-class Cell:
-    """One thing to time: a mixer (or ``sdpa``) in one form and mode, at one length."""
-
-    mixer: str
-    form: str  # mixer, naive or sdpa
-    mode: str  # forward, forward+backward or decode
-    seq: int
-    run: Callable[[], Any]
-    tokens: int = 1  # that a run stands for, where time is per token
-    calls: int = 1
-    rounds: int = 0
-    samples: list[float] = field(default_factory=list)
-    peak_bytes: int = 0
-
-    def sample(self, device: str) -> float:
-        """Seconds of one run, the mean of ``calls``."""
-        begun = time.perf_counter()
-        for _ in range(self.calls):
-            self.run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - begun) / self.calls / self.tokens
-
-    def row(self) -> dict[str, Any]:
-        """What is written down."""
-        return {
-            "mixer": self.mixer, "form": self.form, "mode": self.mode, "seq": self.seq,
-            "seconds": statistics.median(self.samples), "lowest": min(self.samples), "highest": max(self.samples),
-            "samples": len(self.samples), "peak_bytes": self.peak_bytes,
-        }  # fmt: skip
-
-
-def peak(run: Callable[[], Any], device: str) -> int:
-    """The most bytes that ``run`` holds at once beyond what was there before."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        run()
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
-
-
-@dataclass
-class Bench:
-    """What is measured, and with how much patience."""
-
-    device: str
-    lengths: list[int]
-    limit: float  # seconds: a cell whose one run would take longer is left out
-    budget: float  # seconds of samples per cell
-    rounds: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    # The newest warm-up time of each (mixer, form, mode), and how it grew with the last doubling.
-    known: dict[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
-
-    def skip(self, mixer: str, form: str, mode: str, seq: int, why: str) -> None:
-        """Leave a cell out and say why."""
-        self.skipped.append({"mixer": mixer, "form": form, "mode": mode, "seq": seq, "why": why})
-        print(f"  left out: {mixer} ({form}), {mode}, T = {seq}: {why}", flush=True)
-
-    def admit(self, cell: Cell) -> bool:
-        """Warm a cell up, measure its memory and decide on its repeats; False where it would take too long."""
-        key = (cell.mixer, cell.form, cell.mode)
-        last, growth = self.known.get(key, (0.0, 4.0))
-        if last * growth > self.limit:
-            self.known[key] = (last * growth, growth)
-            self.skip(*key, cell.seq, f"one run would take about {last * growth:.1f} s")
-            return False
-        cell.run()
-        took = cell.sample(self.device)
-        self.known[key] = (took, min(max(took / last, 2.0), 4.0) if last else 4.0)
-        cell.peak_bytes = peak(cell.run, self.device)
-        # A sample of ten milliseconds or more, that the clock's own cost is lost in.
-        cell.calls = max(1, math.ceil(0.01 / took))
-        cell.rounds = min(self.rounds, max(3, round(self.budget / (took * cell.calls))))
-        return True
-
-    def take(self, cells: list[Cell]) -> None:
-        """Sample all cells in turn, round by round."""
-        for turn in range(max((cell.rounds for cell in cells), default=0)):
-            for cell in cells:
-                if turn < cell.rounds:
-                    cell.samples.append(cell.sample(self.device))
-        self.rows += [cell.row() for cell in cells]
 
 
 def stream(seq: int, device: str, seed: int = 0) -> list[Tensor]:
@@ -172,10 +68,11 @@ def without_gradients(output: Callable[[], Tensor]) -> Callable[[], Any]:
     return torch.no_grad()(output)
 
 
-def whole_texts(bench: Bench, names: list[str]) -> None:
-    """Forward, and forward and backward, of every mixer, its naive form and SDPA, length by length."""
+def whole_texts(bench: cells.Bench, names: list[str]) -> None:
+    """Forward, and forward and backward, of every mixer, its naive form and SDPA, at all lengths."""
+    chosen = []
     for seq in bench.lengths:
-        print(f"whole texts, T = {seq}", flush=True)
+        print(f"whole texts, T = {seq}: memory, and how often to sample", flush=True)
         inputs = [one.requires_grad_() for one in stream(seq, bench.device)]
         q, k, v, x = inputs
         forms: list[tuple[str, str, Callable[[], Tensor], list[Tensor]]] = []
@@ -202,20 +99,20 @@ def whole_texts(bench: Bench, names: list[str]) -> None:
             elif size // 4 <= MOST_MAP:
                 why = f"its T × T weights alone take {size / 2**30:.1f} GiB, and more at greater lengths"
                 bench.skip(name, "naive", "both", seq, why)
-        cells = []
         for name, form, output, leaves in forms:
             for mode in MODES:
                 run = without_gradients(output) if mode == "forward" else gradients(output, leaves, inputs)
-                cell = Cell(name, form, mode, seq, run)
+                cell = cells.Cell(name, form, mode, seq, run)
                 if bench.admit(cell):
-                    cells.append(cell)
-        bench.take(cells)
+                    chosen.append(cell)
+    print("whole texts, all lengths in turn: time", flush=True)
+    bench.take(chosen)
 
 
-def decoding(bench: Bench, names: list[str]) -> dict[str, dict[str, Any]]:
+def decoding(bench: cells.Bench, names: list[str]) -> dict[str, dict[str, Any]]:
     """Seconds per token after T tokens, all lengths in turn; returns how each mixer's time and state grew."""
     print("decoding", flush=True)
-    cells, states = [], {}
+    chosen, states = [], {}
     for seq in bench.lengths:
         for name in names:
             if bench.known.get((name, "mixer", "forward"), (0.0, 0.0))[0] > 5 * bench.limit:
@@ -225,16 +122,16 @@ def decoding(bench: Bench, names: list[str]) -> dict[str, dict[str, Any]]:
             with torch.no_grad():
                 _, state = mixer(*stream(seq, bench.device), None, Call())
             run = decoder(mixer, state, seq, bench.device)
-            cell = Cell(name, "mixer", "decode", seq, run, tokens=DECODED, rounds=bench.rounds)
+            cell = cells.Cell(name, "mixer", "decode", seq, run, tokens=DECODED, rounds=bench.rounds)
             run()
-            cell.peak_bytes = peak(run, bench.device)
-            cells.append(cell)
+            cell.peak_bytes = cells.peak(run, bench.device)
+            chosen.append(cell)
             states.setdefault(name, {})[seq] = mixer.state_size(seq)
-    bench.take(cells)
+    bench.take(chosen)
     first, last = bench.lengths[0], bench.lengths[-1]
     found = {}
     for name in names:
-        ends = {cell.seq: cell.samples for cell in cells if cell.mixer == name and cell.seq in (first, last)}
+        ends = {cell.seq: cell.samples for cell in chosen if cell.mixer == name and cell.seq in (first, last)}
         # Round by round, so that a drift of the machine divides out.
         pairs = zip(ends.get(last, []), ends.get(first, []), strict=False)
         ratios = [long / short for long, short in pairs]
@@ -287,8 +184,8 @@ def show(result: dict[str, Any]) -> None:
         print(f"{'':24}" + "".join(f"{seq:>10}" for seq in lengths) + f"{last:>11}")
         rows = [row for row in result["rows"] if row["mode"] == mode]
         for mixer, form in dict.fromkeys((row["mixer"], row["form"]) for row in rows):
-            cells = {row["seq"]: row[what] for row in rows if (row["mixer"], row["form"]) == (mixer, form)}
-            texts = [f"{cells[seq] * size:10.4g}" if seq in cells else f"{'–':>10}" for seq in lengths]
+            found = {row["seq"]: row[what] for row in rows if (row["mixer"], row["form"]) == (mixer, form)}
+            texts = [f"{found[seq] * size:10.4g}" if seq in found else f"{'–':>10}" for seq in lengths]
             fit = result["decode"][mixer]["ratio"] if mode == "decode" else fits[mixer, form, mode][measure]
             label = f"{mixer}, naive" if form == "naive" else mixer
             print(f"{label:24}" + "".join(texts) + (f"{fit:11.2f}" if fit is not None else f"{'–':>11}"))
@@ -313,7 +210,9 @@ def main() -> None:
     parser.add_argument("--max-seq", type=int, default=LONGEST, help="longest text in tokens")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--quick", action="store_true", help="up to 2048 tokens, fewer repeats: a look, no result")
-    parser.add_argument("--limit", type=float, default=3.0, help="leave out what takes longer than this, in seconds")
+    parser.add_argument(
+        "--limit", type=float, default=3.0, help="leave out what would take longer, in seconds; a naive form, a third"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="samples of each cell, at most")
     parser.add_argument("--budget", type=float, default=0.3, help="seconds of samples per cell; three samples at least")
     parser.add_argument("--out", type=Path, help="folder for mixers.json and mixers.svg")
@@ -326,7 +225,7 @@ def main() -> None:
     print(f"B = {BATCH}, {HEADS} heads × {WIDTH // HEADS}, fp32, {given.device}, {torch.get_num_threads()} threads")
     begun = time.perf_counter()
     budget, rounds = (0.05, 3) if given.quick else (given.budget, given.rounds)
-    bench = Bench(given.device, lengths, given.limit, budget, rounds)
+    bench = cells.Bench(given.device, lengths, given.limit, budget, rounds)
     whole_texts(bench, names)
     decode = decoding(bench, names)
     result = {

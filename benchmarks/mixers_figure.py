@@ -129,7 +129,7 @@ def _label(result: dict[str, Any], mixer: str, form: str, mode: str, what: str) 
     name = "SDPA alone" if form == "sdpa" else mixer
     if mode == "decode":
         ratio = result["decode"][mixer]["ratio"]
-        return name, "–" if ratio is None else f"{ratio:.2f}"
+        return name, "–" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
     fits = [fit for fit in result["growth"] if (fit["mixer"], fit["form"], fit["mode"]) == (mixer, form, mode)]
     growth = fits[0]["memory" if what == "peak_bytes" else "time"]
     return name, "–" if growth is None else f"{growth:.2f}"

@@ -42,23 +42,23 @@ def test_memory_is_what_is_held_at_once(mixers: ModuleType) -> None:
         return torch.zeros(2**18)
 
     kept = torch.zeros(2**18)
-    assert mixers.peak(one, "cpu") == size
-    assert mixers.peak(lambda: (one(), one()), "cpu") == 2 * size
-    assert mixers.peak(lambda: torch.stack([one() for _ in range(4)])[0], "cpu") == 8 * size
+    assert mixers.cells.peak(one, "cpu") == size
+    assert mixers.cells.peak(lambda: (one(), one()), "cpu") == 2 * size
+    assert mixers.cells.peak(lambda: torch.stack([one() for _ in range(4)])[0], "cpu") == 8 * size
 
     def one_after_the_other() -> None:
         for _ in range(5):
             one()
 
-    assert mixers.peak(one_after_the_other, "cpu") == size
-    assert mixers.peak(lambda: kept.add_(1), "cpu") < 1000
+    assert mixers.cells.peak(one_after_the_other, "cpu") == size
+    assert mixers.cells.peak(lambda: kept.add_(1), "cpu") < 1000
 
 
 def test_what_would_take_too_long_is_left_out_with_its_reason(mixers: ModuleType) -> None:
-    bench = mixers.Bench("cpu", [256, 512], limit=1e-9, budget=0.01, rounds=3)
+    bench = mixers.cells.Bench("cpu", [256, 512], limit=1e-9, budget=0.01, rounds=3)
 
     def cell(seq: int) -> object:
-        return mixers.Cell("toy", "mixer", "forward", seq, lambda: torch.zeros(4))
+        return mixers.cells.Cell("toy", "mixer", "forward", seq, lambda: torch.zeros(4))
 
     first = cell(256)
     assert bench.admit(first)
