@@ -122,9 +122,11 @@ def decoding(bench: cells.Bench, names: list[str]) -> dict[str, dict[str, Any]]:
             with torch.no_grad():
                 _, state = mixer(*stream(seq, bench.device), None, Call())
             run = decoder(mixer, state, seq, bench.device)
-            cell = cells.Cell(name, "mixer", "decode", seq, run, tokens=DECODED, rounds=bench.rounds)
-            run()
+            cell = cells.Cell(name, "mixer", "decode", seq, run, tokens=DECODED, warm=True)
             cell.peak_bytes = cells.peak(run, bench.device)
+            # Short samples, which one interruption spoils: so more of them.
+            took = cell.sample(bench.device) * DECODED
+            cell.rounds = min(2 * bench.rounds, max(3, round(2 * bench.budget / took)))
             chosen.append(cell)
             states.setdefault(name, {})[seq] = mixer.state_size(seq)
     bench.take(chosen)

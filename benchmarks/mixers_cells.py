@@ -26,6 +26,7 @@ class Cell:
     seq: int
     run: Callable[[], Any]
     tokens: int = 1  # that a run stands for, where time is per token
+    warm: bool = False  # run once untimed before each sample, so that the cell before it leaves no cold caches
     calls: int = 1
     rounds: int = 0
     samples: list[float] = field(default_factory=list)
@@ -33,11 +34,13 @@ class Cell:
 
     def sample(self, device: str) -> float:
         """Seconds of one run, the mean of ``calls``."""
+        if self.warm:
+            self.run()
+            _settle(device)
         begun = time.perf_counter()
         for _ in range(self.calls):
             self.run()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        _settle(device)
         return (time.perf_counter() - begun) / self.calls / self.tokens
 
     def row(self) -> dict[str, Any]:
@@ -47,6 +50,11 @@ class Cell:
             "seconds": statistics.median(self.samples), "lowest": min(self.samples), "highest": max(self.samples),
             "samples": len(self.samples), "peak_bytes": self.peak_bytes,
         }  # fmt: skip
+
+
+def _settle(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def peak(run: Callable[[], Any], device: str) -> int:
