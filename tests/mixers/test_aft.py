@@ -13,7 +13,7 @@ from strawberry.errors import StrawberryError
 from strawberry.mixers.aft import AFT, AFTConv, AFTFull, AFTLocal
 from strawberry.mixers.aft.scan import BLOCK, prefix_sums
 from strawberry.mixers.aft.sums import bounded_sums, mean, stable_sums
-from tests.mixers.contract import Contract, made, part, stream
+from tests.mixers.contract import Contract, in_pieces, made, numbers, part, stream
 
 FORMS: list[type[AFT]] = [AFT, AFTFull, AFTLocal, AFTConv]
 BIASED = FORMS[1:]
@@ -43,7 +43,7 @@ def bias(mixer: AFT, t: int, s: int) -> Tensor | float:
 
 @torch.no_grad()
 def literal(mixer: AFT, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The double sum of arXiv 2105.14103, equations 2 and 3, over s ≤ t, one term after another, in fp64."""
+    """The double sum of arXiv 2105.14103, over s ≤ t, one term after another, in fp64."""
     q, k, v = q.double(), k.double(), v.double()
     y = torch.empty_like(v)
     for t in range(k.shape[1]):
@@ -86,6 +86,19 @@ def test_each_form_is_its_equation(kind, way):
     assert_close(mixer(*inputs)[0], literal(mixer, *inputs[:3]), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("window", [1, 2, 31, 32, 33, 40, 90, 200])
+@pytest.mark.parametrize("kind", [AFTLocal, AFTConv])
+@torch.no_grad()
+def test_windows_of_every_size(kind, window):
+    """Shorter and longer than the blocks and the text, whole and in pieces."""
+    mixer, inputs = made(kind, window=window), stream(101)
+    expected = literal(mixer, *inputs[:3])
+    assert_close(mixer(*inputs)[0], expected, atol=1e-12, rtol=0)
+    pieces, state = in_pieces(mixer, inputs, [1, 35, 36, 80])
+    assert_close(pieces, expected, atol=1e-12, rtol=0)
+    assert numbers(state) == 2 * mixer.state_size(101) == 2 * mixer.state_size(1)
+
+
 def rwkv(k: Tensor, v: Tensor) -> Tensor:
     never = torch.full(k.shape[-1:], -1e9, dtype=k.dtype)
     return rwkv_linear_attention_cpu(never, torch.zeros_like(never), k, v)[0]
@@ -116,12 +129,8 @@ def test_every_form_survives_a_steep_ramp_of_keys(kind):
 @torch.no_grad()
 def test_a_ramp_may_be_cut(kind):
     mixer, inputs = made(stable(kind), torch.float32), ramp(150)
-    whole, _ = mixer(*inputs)
-    state, outputs = None, []
-    for start, stop in [(0, 1), (1, 40), (40, 41), (41, 110), (110, 150)]:
-        y, state = mixer(*part(inputs, start, stop), state, Call(start))
-        outputs.append(y)
-    assert relative(torch.cat(outputs, dim=1), whole.double()) < 1e-5
+    pieces, _ = in_pieces(mixer, inputs, [1, 40, 41, 110])
+    assert relative(pieces, mixer(*inputs)[0].double()) < 1e-5
 
 
 @pytest.mark.parametrize("kind", FORMS)

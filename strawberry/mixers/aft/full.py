@@ -20,8 +20,8 @@ BLOCK = 256
 class AFTFull(AFT):
     """AFT with w_{t,s} = ⟨u_t, u'_s⟩, learned for every pair of positions up to ``seq_len``, shared by all channels.
 
-    ``y_t = σ(q_t) ⊙ Σ_{s≤t} e^{k_s + w_{t,s}} v_s / Σ_{s≤t} e^{k_s + w_{t,s}}`` (Zhai et al., arXiv 2105.14103,
-    equations 2 and 3, in their causal form). The factors have ``rank`` columns (default d_model/4). A text beyond
+    ``y_t = σ(q_t) ⊙ Σ_{s≤t} e^{k_s + w_{t,s}} v_s / Σ_{s≤t} e^{k_s + w_{t,s}}``: AFT-full of
+    Zhai et al., arXiv 2105.14103, causal. The factors have ``rank`` columns (default d_model/4). A text beyond
     ``seq_len`` raises :class:`StrawberryError`.
     """
 
@@ -62,7 +62,7 @@ class AFTFull(AFT):
     def multiply_adds(self, seq_len: int) -> int:
         read = sum(min(BLOCK, seq_len - start) * min(start + BLOCK, seq_len) for start in range(0, seq_len, BLOCK))
         # The biases of a batch are made once.
-        return read * (2 * self.n_heads * self.d_head + self.rank // self.batch) // seq_len
+        return read * (2 * self.n_heads * self.d_head * self.batch + self.rank) // (self.batch * seq_len)
 
     def biases(self, signals: Mapping[str, Tensor], seq: int) -> Tensor:
         return (signals["position_query"] @ signals["position_key"].mT)[:, None]

@@ -14,10 +14,13 @@ def prefix_sums(x: Tensor, reverse: bool = False) -> Tensor:
     after another, which is slow on a CPU and leaves a GPU idle.
     """
     seq = x.shape[-2]
-    ones = torch.ones((min(seq, BLOCK) if seq > 2 * BLOCK else seq,) * 2, dtype=x.dtype, device=x.device).tril()
+    if seq == 1:
+        return x
+    size = seq if seq <= 2 * BLOCK else BLOCK
+    ones = torch.ones(size, size, dtype=x.dtype, device=x.device).tril()
     ones = ones.mT if reverse else ones
     with torch.autocast(x.device.type, enabled=False):
-        if seq <= 2 * BLOCK:
+        if size == seq:
             return ones @ x
         whole = pad(x, (0, 0, 0, -seq % BLOCK)) if seq % BLOCK else x
         inside = ones @ whole.unflatten(-2, (-1, BLOCK))
@@ -31,7 +34,7 @@ def prefix_sums(x: Tensor, reverse: bool = False) -> Tensor:
 def prefix_products(seq: int) -> int:
     """Multiply-adds of :func:`prefix_sums` per unit of width."""
     if seq <= 2 * BLOCK:
-        return seq * seq
+        return seq * seq if seq > 1 else 0
     blocks = -(-seq // BLOCK)
     return blocks * BLOCK * BLOCK + prefix_products(blocks - 1)
 

@@ -14,13 +14,13 @@ from strawberry.mixers.base import ALONE, TokenMixer
 
 
 class AFT(TokenMixer):
-    """AFT-simple, causal (Zhai et al., arXiv 2105.14103, equation 3 with w = 0); the other forms build on it.
+    """AFT-simple, causal (Zhai et al., arXiv 2105.14103); the other forms build on it.
 
     ``y_t = σ(q_t) ⊙ Σ_{s≤t} e^{k_s} v_s / Σ_{s≤t} e^{k_s}`` for every channel.
     """
 
     about = "σ(q) ⊙ Σ eᵏ v / Σ eᵏ over all earlier tokens, channel by channel"
-    source = "Zhai et al. 2021, arXiv 2105.14103, equation 3 with w = 0"
+    source = "Zhai et al. 2021, arXiv 2105.14103, AFT-simple"
     state = "two sums per channel, and their scale"
     map_axis = "channel"
 

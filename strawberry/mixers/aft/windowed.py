@@ -99,8 +99,7 @@ class Windowed(AFT):
 class AFTLocal(Windowed):
     """w_{t,s} learned for every pair of positions closer than ``window``, shared by all channels; up to ``seq_len``.
 
-    Zhai et al., arXiv 2105.14103, section 3.2, in its causal form. A text beyond ``seq_len`` raises
-    :class:`StrawberryError`.
+    AFT-local of Zhai et al., arXiv 2105.14103, causal. A text beyond ``seq_len`` raises :class:`StrawberryError`.
     """
 
     about = "as AFT, with a learned bias for every pair of positions closer than W tokens, and 0 beyond"
@@ -121,7 +120,7 @@ class AFTLocal(Windowed):
 class AFTConv(Windowed):
     """w_{t,s} learned by distance t − s < ``window``, one set for each head.
 
-    Zhai et al., arXiv 2105.14103, section 3.3, in its causal form, without the re-parametrisation of the filters.
+    AFT-conv of Zhai et al., arXiv 2105.14103, causal, without the re-parametrisation of the filters.
     """
 
     about = "as AFT, with a learned bias for each distance below W tokens, by head, and 0 beyond"
