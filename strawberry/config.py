@@ -73,10 +73,10 @@ class Config:
     prior: float = model(16.0, "weight of the learned prior statistics, in tokens (kappa)")
     scale: str = model("fan_in", "scale of the weights at use: times fan_in^-1/2, or as published", ("fan_in", "raw"))
     base_scale: str = model("unit", "size of the base weights at the start: RMS 1 or fan_in^-1/2", ("unit", "fan_in"))
-    rank: int = model(0, "rank of the shared low-rank weights; 0 is a quarter of d_model", low=0)
+    rank: int = model(0, "rank of the shared low-rank weights, and of aft-full's biases; 0 is a quarter of d_model", low=0)
     conv: int = model(0, "tokens that a short causal convolution of q, k and v reads; 0 is none", low=0, high=64)
     input_gate: bool = model(False, "pass each block's input x through the gate sigmoid(W x) * x")
-    window: int = model(64, "tokens that the window mixer reads", low=1)
+    window: int = model(64, "tokens that the window mixer reads, or that aft-local and aft-conv have biases for", low=1)
     sinks: int = model(0, "first tokens of the text that the window mixer keeps reading", low=0)
     segment: int = model(64, "tokens of one segment of Infini-attention", low=1)
     windows: tuple[int, ...] = model((8, 32, 128, 0), "window of each attention expert in tokens; 0 reads everything")
@@ -204,14 +204,18 @@ class Config:
         if self.backprop_loops and self.sharing != "cycle":
             raise ConfigError("backprop_loops would cut the layers that run once off; set sharing to cycle")
         per_token = self.recursion != "all"
+        what = f"recursion {self.recursion}" if per_token else f"halting by {self.halting}"
         if per_token or self.halting != "none":
-            what = f"recursion {self.recursion}" if per_token else f"halting by {self.halting}"
             if self.sharing != "cycle":
                 raise ConfigError(f"{what} needs whole passes: set sharing to cycle, not {self.sharing}")
             if self.weights == "retention":
                 raise ConfigError(f"{what} needs fixed weights: set weights to learned or shared")
             if "cross" in self.mixers:
                 raise ConfigError(f"{what} does not work with cross layers, whose memory is written once")
+            if self.backprop_loops:
+                raise ConfigError(f"{what} learns from every pass: set backprop_loops to 0, which is all")
+        if per_token and self.depth == "random":
+            raise ConfigError(f"depth random is for models whose tokens all go through all passes, not for {what}")
         if per_token and self.halting != "none":
             raise ConfigError("choose one: recursion by a router, or halting by a head; set the other to all or none")
         if per_token and self.depth_cache == "first" and set(self.mixers) != {"softmax"}:
