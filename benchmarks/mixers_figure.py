@@ -43,7 +43,7 @@ PANELS = (
 def draw(result: dict[str, Any], path: Path) -> None:
     """Write the figure of what ``benchmarks/mixers.py`` measured; the ending of ``path`` says which format."""
     looks = _looks(dict.fromkeys(row["mixer"] for row in result["rows"] if row["form"] == "mixer"))
-    settings = {
+    settings: Any = {
         "font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "mixers", "text.color": TEXT,
         "axes.edgecolor": GRID, "xtick.color": MUTED, "ytick.color": MUTED, "axes.labelcolor": MUTED,
     }  # fmt: skip
