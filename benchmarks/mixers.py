@@ -78,8 +78,8 @@ def whole_texts(bench: cells.Bench, names: list[str]) -> None:
         forms: list[tuple[str, str, Callable[[], Tensor], list[Tensor]]] = []
 
         def bare(q: Tensor = q, k: Tensor = k, v: Tensor = v) -> Tensor:
-            heads = (one.transpose(1, 2) for one in (q, k, v))
-            return scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2)
+            q, k, v = (one.transpose(1, 2) for one in (q, k, v))
+            return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
         forms.append(("sdpa", "sdpa", bare, inputs[:3]))
         for name in names:
