@@ -67,7 +67,9 @@ def kept(k: Tensor, v: Tensor, old: int, window: int, call: Call, first: Tensor 
     """The cache after a call, of all keys and values; the first ``old`` of them were cached before it."""
     if call.rows is None:
         size = k.shape[1] if not window else min(k.shape[1], window - 1)
-        return KVCache(k[:, k.shape[1] - size :], v[:, v.shape[1] - size :], first)
+        k, v = k[:, k.shape[1] - size :], v[:, v.shape[1] - size :]
+        # A few places of a long text would keep the whole of it in memory.
+        return KVCache(k.clone(), v.clone(), first) if window and call.keep else KVCache(k, v, first)
     longest = int((call.rows.start + call.rows.length).max())
     size = longest if not window else min(longest, window - 1)
     return KVCache(call.rows.last(k, size, old), call.rows.last(v, size, old), first)
@@ -148,7 +150,7 @@ def attention_map(q: Tensor, k: Tensor, window: int, sinks: int = 0) -> Tensor:
     scores = torch.einsum("bthd,bshd->bhts", q, k) / math.sqrt(q.shape[-1])
     seen = visible(q.shape[1], k.shape[1], window, q.device)
     if sinks and window:
-        seen = seen | (visible(q.shape[1], k.shape[1], 0, q.device) & (torch.arange(k.shape[1]) < sinks))
+        seen = seen | (visible(q.shape[1], k.shape[1], 0, q.device) & (torch.arange(k.shape[1], device=q.device) < sinks))
     return scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
 
 
