@@ -80,6 +80,7 @@ def shrunk(config: Config) -> Config:
     """The same mechanisms at pico width: every choice is kept, only sizes fall, so that a verdict takes seconds."""
     heads = len(config.windows) if "abundance" in config.mixers else 2
     layers = len(config.mixer.split(","))
+    least = 3 if config.sharing == "middle-cycle" else 2
     return config.replace(
         vocab_size=min(config.vocab_size, 64),
         seq_len=16,
@@ -88,7 +89,7 @@ def shrunk(config: Config) -> Config:
         n_heads=heads,
         # Sharing stays sharing, and a head each stays a head each.
         n_kv_heads=int(config.kv_heads < config.n_heads),
-        n_layers=max(layers, min(config.n_layers, 2)),
+        n_layers=max(layers, min(config.n_layers, least)),
         loops=min(config.loops, 3),
         chunk=min(config.chunk, 6),
         window=min(config.window, 4),

@@ -196,6 +196,10 @@ class Strawberry(nn.Module):
         """
         x, call = self._embed(tokens, call)
         if self.mixture is not None:
+            if loops not in (None, self.config.loops):
+                raise StrawberryError(
+                    "a mixture of recursions chooses among the passes it has; leave loops as they are"
+                )
             return self.mixture(self, x, call, state)
         config, walk, end = self.config, Walk(self, state), call.end(tokens.shape[1])
         loops = loops or config.loops

@@ -157,7 +157,8 @@ def test_the_auxiliary_router_learns_the_choice_and_the_model_not_from_it() -> N
 
 
 def test_depth_choice_is_balanced() -> None:
-    losses = model_of().loss(*torch.randint(0, 512, (2, 2, 24)))
+    tokens, targets = torch.randint(0, 512, (2, 2, 24))
+    losses = model_of().loss(tokens, targets)
     assert losses.loads["mixture.router"].sum() == pytest.approx(1)
     assert losses.balance > 0 and losses.z > 0
 
