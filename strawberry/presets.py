@@ -30,7 +30,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "strawberry-shared": Family(
         "the second design: one low-rank pair of matrices makes all layers' weights; three AFT layers to an Abundance",
-        {"weights": "shared"},
+        {"weights": "shared", "sharing": "sequence"},
     ),
     "retnet": Family(
         "a RetNet: retention in place of attention, so that decoding takes constant time and memory",
