@@ -6,12 +6,15 @@ numbers as a table, and `export.to_html` one offline page. The paper is transpar
 """
 
 from lab.figures.attention import attention_map, map_grid, map_pair, map_profile
+from lab.figures.depth import exit_depth
 from lab.figures.difference import weight_difference
 from lab.figures.evolution import weight_change
 from lab.figures.export import to_html
 from lab.figures.filmstrip import filmstrip, filmstrip_from
 from lab.figures.leaks import leak_map
+from lab.figures.lens import lens, lens_curve
 from lab.figures.loss import loss_curve, loss_curve_of
+from lab.figures.reliability import reliability
 from lab.figures.routing import expert_heatmap, expert_load
 from lab.figures.share import input_share
 from lab.figures.spectrum import spectrum
@@ -22,17 +25,21 @@ __all__ = [
     "FigureError",
     "attention_map",
     "colours",
+    "exit_depth",
     "expert_heatmap",
     "expert_load",
     "filmstrip",
     "filmstrip_from",
     "input_share",
     "leak_map",
+    "lens",
+    "lens_curve",
     "loss_curve",
     "loss_curve_of",
     "map_grid",
     "map_pair",
     "map_profile",
+    "reliability",
     "spectrum",
     "table",
     "to_html",

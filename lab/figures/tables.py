@@ -8,10 +8,13 @@ import pandas as pd
 
 from lab.causality import Verdict
 from lab.figures import tokens as naming
+from lab.figures.depth import depths_of
 from lab.figures.filmstrip import frame_names
+from lab.figures.lens import trained_passes, values_of
 from lab.figures.share import PANELS, rows_of
 from lab.figures.theme import FigureError
 from lab.measure import experts, maps
+from lab.measure.calibration import Calibration
 from lab.probe import MEASURES, Probe
 
 
@@ -174,6 +177,61 @@ def map_profile(probe: Probe, *, layer: int = 0, loop: int = 0, index: int | Non
     return pd.DataFrame(columns, index=_tokens(probe))
 
 
+def lens(
+    probe: Probe, *, quantity: str = "loss", tokens: tuple[int, int] | None = None, loop: int | None = None
+) -> pd.DataFrame:
+    """One line per token and pass: the quantity, the likeliest next token, its probability, the true next token."""
+    del loop
+    start, stop = naming.part(probe.tokens, tokens)
+    values, chances = values_of(probe, quantity), probe.lens("top_probability")
+    following = [*probe.pieces[1:], ""]
+    labels = _tokens(probe)
+    lines = [
+        {
+            "token": labels[place], probe.lens_unit: step + 1, quantity: values[step, place],
+            "likeliest next": probe.top_after_each[step][place], "its probability": chances[step, place],
+            "true next": following[place],
+        }
+        for place in range(start, stop) for step in range(probe.lens_passes)
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def lens_curve(probe: Probe) -> pd.DataFrame:
+    """One line per pass: mean loss and entropy in nats, share of right guesses, mean confidence; trained or beyond."""
+    right = (probe.lens("top")[:, :-1] == probe.ids[1:]).mean(axis=1)
+    means = {name: probe.lens(name).mean(axis=1) for name in ("loss", "entropy")}
+    columns = {**means, "guessed right": right}
+    if probe.confidence is not None:
+        columns["confidence"] = probe.confidence.mean(axis=1)
+    index = pd.RangeIndex(1, probe.lens_passes + 1, name=probe.lens_unit)
+    return pd.DataFrame({**columns, "trained": np.asarray(index) <= trained_passes(probe)}, index=index)
+
+
+def exit_depth(probe: Probe, *, threshold: float | None = None) -> pd.DataFrame:
+    """One line per token: its passes, how sure the model was then, whether that reached the threshold, its loss."""
+    found = depths_of(probe, threshold)
+    losses = np.append(probe.lens("loss")[trained_passes(probe) - 1], np.nan)
+    columns = {"passes": found.depth, found.word: found.at_exit, "reached": found.reached, "loss at full depth": losses}
+    return pd.DataFrame(columns, index=_tokens(probe))
+
+
+def reliability(calibration: Calibration, *, label: str = "") -> pd.DataFrame:
+    """One line per pass (0: all together) and bin that holds predictions: how many, mean confidence, mean target."""
+    del label
+    parts = []
+    for step, (row, place) in enumerate([(calibration.all, 0), *((calibration, p) for p in range(calibration.passes))]):
+        bins = row.counts.shape[1]
+        parts.append(
+            pd.DataFrame({
+                "pass": step, "from": np.arange(bins) / bins, "predictions": row.counts[place],
+                "confidence": row.confidence[place], "target": row.target[place],
+            })
+        )  # fmt: skip
+    made = pd.concat(parts, ignore_index=True)
+    return made.query("predictions > 0").reset_index(drop=True)
+
+
 def leak_map(verdict: Verdict) -> pd.DataFrame:
     """One line per first changed token, one column per output position: the largest change of its logits."""
     return pd.DataFrame(verdict.map, index=pd.Index(verdict.cuts, name="first changed token"))
@@ -187,6 +245,6 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     made.__name__: made
     for made in (
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
-        attention_map, map_pair, map_grid, map_profile, leak_map,
+        attention_map, map_pair, map_grid, map_profile, leak_map, lens, lens_curve, exit_depth, reliability,
     )
 }  # fmt: skip

@@ -10,12 +10,23 @@ from strawberry.model import Strawberry
 from strawberry.tap import Trace
 
 MOST = 12  # passes that the lens looks at, at most
+# What it tells of each token after each pass, as a title and in short.
+QUANTITIES = {
+    "loss": ("Loss of the next token", "loss, nats"),
+    "gain": ("Change of the loss since the first pass", "change, nats"),
+    "entropy": ("Entropy of the prediction", "entropy, nats"),
+    "top_probability": ("Probability of the likeliest next token", "probability"),
+    "moved": ("Movement of the state", "movement"),
+    "confidence": ("Confidence of the halting head", "confidence"),
+}
 
 
 def beyond(model: Strawberry) -> int:
     """Passes to look at: twice the trained number, where the model can be run that often."""
-    fixed = model.mixture is not None or not model.config.causal
-    return model.config.loops if fixed else min(2 * model.config.loops, max(MOST, model.config.loops))
+    config = model.config
+    # Where each layer runs several times in a row, more runs of the first ones would change all that follows.
+    fixed = model.mixture is not None or not config.causal or config.sharing == "sequence"
+    return config.loops if fixed else min(2 * config.loops, max(MOST, config.loops))
 
 
 def after_each(model: Strawberry, tokens: Tensor, passes: int) -> list[Tensor]:

@@ -13,6 +13,9 @@ import lab
 import strawberry
 from lab import figures
 from lab.causality import Verdict, verdict
+from lab.figures.depth import depths_of, has_depths
+from lab.figures.lens import quantities
+from lab.measure.calibration import Calibration, binned
 
 LIMIT = 500_000
 
@@ -20,6 +23,12 @@ LIMIT = 500_000
 @pytest.fixture(scope="module")
 def leak() -> Verdict:
     return verdict("strawberry-leaky")
+
+
+def claims(passes: int = 3) -> Calibration:
+    """A confidence that is always 0.1 too high."""
+    confidence = np.random.default_rng(0).uniform(0.1, 1, (passes, 500))
+    return binned(confidence, confidence - 0.1, 6.0)
 
 
 def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -37,7 +46,17 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         "attention_map": [{**each, **part} for each in every for part in ({}, {"index": 1, "tokens": (3, 20)})],
         "map_grid": every,
         "map_profile": [{**each, "index": 1} for each in every],
-    }
+        "lens": [
+            {"quantity": quantity, **part}
+            for quantity in quantities(probe) for part in ({}, {"tokens": (3, 20), "loop": 0}, {"tokens": (69, 70)})
+        ],
+        "lens_curve": [{}],
+        "exit_depth": [{}, *([{"threshold": 0.0}, {"threshold": 2.0}] if probe.depth is None else [])],
+    }  # fmt: skip
+    if name == "exit_depth" and not has_depths(probe):
+        return []
+    if name == "reliability":
+        return [((claims(passes),), {"label": "a run"}) for passes in (1, 3)]
     if name == "leak_map":
         return [((leak,), {})]
     if name == "loss_curve":
@@ -74,8 +93,8 @@ def test_every_figure_is_drawn_dressed_and_small(probes, leak, name, family):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_light_and_dark_differ_in_colour_alone(probe, leak, name):
-    args, choices = arguments(name, probe, leak)[0]
+def test_light_and_dark_differ_in_colour_alone(probes, leak, name):
+    args, choices = next(call for probe in probes.values() for call in arguments(name, probe, leak))
     light, dark = (FIGURES[name](*args, **choices, theme=theme) for theme in ("light", "dark"))
     assert light.to_json() != dark.to_json()
     assert len(light.data) == len(dark.data)
@@ -98,6 +117,19 @@ def long_probe(probe: lab.Probe, tokens: int) -> lab.Probe:
     return lab.Probe({**probe.meta, "pieces": [f" piece{i}" for i in range(tokens)]}, arrays)
 
 
+def deep_probe(probe: lab.Probe, tokens: int, passes: int) -> lab.Probe:
+    """The same, as if it had read a longer text in more passes."""
+    arrays = {
+        name: np.resize(values, (passes, tokens - (name == "lens.loss")))
+        for name, values in probe.arrays.items()
+        if name.startswith("lens.")
+    }
+    pieces = [f" piece{i}" for i in range(tokens)]
+    meta = {**probe.meta, "pieces": pieces, "lens_pieces": [pieces[::-1]] * passes}
+    ids = {"ids": np.arange(tokens), "loss": arrays["lens.loss"][-1]}
+    return lab.Probe({**meta, "config": {**probe.config, "loops": passes // 2}}, {**arrays, **ids})
+
+
 @pytest.mark.parametrize("tokens", [256, 300, 513])
 def test_long_maps_stay_under_half_a_megabyte(probe, tokens):
     long = long_probe(probe, tokens)
@@ -108,6 +140,53 @@ def test_long_maps_stay_under_half_a_megabyte(probe, tokens):
         figures.map_profile(long),
     ):
         assert len(figure.to_json()) < LIMIT
+
+
+def test_many_passes_over_a_long_text_stay_small_and_readable(probes):
+    deep = deep_probe(probes["homunculus"], 256, 12)
+    for quantity in quantities(deep):
+        assert len(figures.lens(deep, quantity=quantity).to_json()) < LIMIT / 2
+    assert len(figures.exit_depth(deep).to_json()) < LIMIT / 2
+    few = figures.lens(deep, tokens=(100, 124))
+    assert len(few.layout.xaxis.ticktext) == 24
+    assert few.data[0].text[0][0] == "piece1…"
+
+
+def test_the_lens_shows_the_probes_own_numbers_and_sets_untrained_passes_apart(probes):
+    probe = probes["homunculus"]
+    drawn = figures.lens(probe).data[0]
+    assert list(drawn.y) == ["pass 1", "pass 2", "pass 3", "pass 4", " ", "pass 5", "pass 6", "pass 7", "pass 8"]
+    cells = np.asarray(drawn.z)
+    assert np.isnan(cells[4]).all() and np.isnan(cells[:, -1]).all()
+    np.testing.assert_array_equal(np.delete(cells, 4, axis=0)[:, :-1], probe.lens("loss"))
+    assert [name.removeprefix("␣") for name in drawn.customdata[0][:2]] == [
+        piece.strip() for piece in probe.pieces[1:3]
+    ]
+    gained = np.asarray(figures.lens(probe, quantity="gain").data[0].z)
+    np.testing.assert_array_equal(gained[2, :-1], probe.lens("loss")[2] - probe.lens("loss")[0])
+    assert list(figures.lens(probes["mor"]).data[0].y) == ["pass 1", "pass 2", "pass 3"]
+
+
+def test_tokens_stop_where_the_confidence_reaches_the_threshold(probes):
+    probe = probes["homunculus"]
+    confidence = np.array([[0.1, 0.6, 0.2], [0.5, 0.1, 0.2], [0.9, 0.9, 0.2], [0.1, 0.1, 0.2], [1, 1, 1]])
+    few = lab.Probe(probe.meta, {**probe.arrays, "lens.confidence": confidence})
+    found = depths_of(few, 0.5)
+    assert found.depth.tolist() == [2, 1, 4]
+    assert found.reached.tolist() == [True, True, False]
+    assert found.at_exit.tolist() == [0.5, 0.6, 0.2]
+    assert depths_of(few).threshold == 0.2
+    learned = lab.Probe({**few.meta, "config": {**few.config, "halting": "distribution"}}, few.arrays)
+    assert depths_of(learned, 0.5).depth.tolist() == [2, 1, 4]
+    np.testing.assert_allclose(depths_of(learned, 0.5).sure[:, 2], 1 - 0.8 ** np.arange(1, 5))
+    assert depths_of(probes["mor"]).depth.tolist() == probes["mor"].depth.tolist()
+
+
+def test_each_layer_is_a_step_where_layers_run_several_times_in_a_row(tokenizer, text):
+    model = strawberry.build(strawberry.preset("strawberry-pico", sharing="sequence", loops=3, weights="learned"))
+    probe = lab.probe(model, tokenizer, text, max_tokens=20)
+    assert list(figures.lens(probe).data[0].y) == ["layer 1", "layer 2"]
+    np.testing.assert_allclose(probe.lens("loss")[-1], probe.loss, atol=1e-5)
 
 
 def test_map_cells_are_the_probes_own_and_the_future_is_blank(probe):
@@ -192,6 +271,8 @@ def test_what_cannot_be_drawn_gets_one_sentence(probe, probes):
         (lambda: figures.expert_heatmap(probe, values="both"), "gates or probs"),
         (lambda: figures.weight_difference(probe, probes["gpt"]), "has no made weights"),
         (lambda: figures.table("nothing", probe), "the tables are"),
+        (lambda: figures.lens(probe, quantity="confidence"), "quantity must be one of"),
+        (lambda: figures.exit_depth(probe), "nothing in this model decides"),
     ):
         with pytest.raises(figures.FigureError, match=answer):
             wrong()
