@@ -90,6 +90,10 @@ class Block(nn.Module):
         y, after = self.mixer(q, k, v, h, before.mixer, call)
         if call.active is None:
             x = self._finish(x, h, y, weights, step, call)
+        elif isinstance(call.active, int):
+            waiting = x.shape[1] - call.active
+            done = self._finish(x[:, waiting:], h[:, waiting:], y[:, waiting:], weights, step, call)
+            x = torch.cat([x[:, :waiting], done.to(x.dtype)], dim=1)
         elif call.active.any():
             rows = call.active
             done = self._finish(x[rows][None], h[rows][None], y[rows][None], weights, step, call)

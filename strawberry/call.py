@@ -46,9 +46,9 @@ class Call:
     position: tokens read before, where all rows stand at one place and bring no padding; otherwise ``rows`` says it
     row by row. keep: whether a state is wanted. ledger: collects what routers did, for balance losses. turn: the
     rotation of the new positions. memory: keys and values that cross-attention layers read, see
-    :class:`strawberry.memory.Memory`. active: boolean (batch, seq) of the tokens that are computed; the others only
-    write what later tokens read of them. places: (batch, seq, 2), the first and the last place among the keys of
-    ``memory`` that each query reads.
+    :class:`strawberry.memory.Memory`. active: boolean (batch, seq) of the tokens that are computed, or how many of the
+    last; the others only write what later tokens read of them. places: (batch, seq, 2), the first and the last place
+    among the keys of ``memory`` that each query reads.
     """
 
     position: int = 0
@@ -57,7 +57,7 @@ class Call:
     ledger: Ledger | None = None
     turn: Rotation = field(default_factory=lambda: Rotation(torch.empty(0), torch.empty(0)))
     memory: object = None
-    active: Tensor | None = None
+    active: Tensor | int | None = None
     places: Tensor | None = None
 
     def positions(self, seq: int, device: torch.device | None = None) -> Tensor:

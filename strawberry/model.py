@@ -22,8 +22,9 @@ from strawberry.norm import norm
 from strawberry.projections import Shared
 from strawberry.recursion.exits import exit_rule
 from strawberry.recursion.halting import Halt, halting_losses, nats
+from strawberry.recursion.line import ThinkState
 from strawberry.recursion.mixture import Mixture
-from strawberry.recursion.think import ThinkState, Thought, think
+from strawberry.recursion.think import Thought, think
 from strawberry.rope import Rotation, rotation
 from strawberry.sharing import runs, visits
 from strawberry.state import State

@@ -21,12 +21,16 @@ class Crowd:
         order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)
         return cls(order[:, : int(length.max())], length)
 
+    @property
+    def real(self) -> Tensor:
+        """Boolean (batch, most): which places count."""
+        return torch.arange(self.places.shape[1], device=self.length.device) < self.length[:, None]
+
     def gather(self, x: Tensor) -> Tensor:
         """(batch, seq, …) -> (batch, most, …)."""
         return x[torch.arange(x.shape[0], device=x.device)[:, None], self.places]
 
     def scatter(self, x: Tensor, y: Tensor) -> Tensor:
         """x (batch, seq, …) with these tokens replaced by y (batch, most, …)."""
-        real = torch.arange(self.places.shape[1], device=x.device) < self.length[:, None]
-        row = torch.arange(x.shape[0], device=x.device)[:, None].expand_as(self.places)
+        real, row = self.real, torch.arange(x.shape[0], device=x.device)[:, None].expand_as(self.places)
         return x.index_put((row[real], self.places[real]), y[real].to(x.dtype))

@@ -94,6 +94,21 @@ def test_ragged_rows_go_on_at_their_own_depths(mixer: str) -> None:
         done = done + length
 
 
+def test_rows_part_after_a_common_beginning() -> None:
+    model, tokens = model_of(), torch.randint(0, 512, (2, 20), generator=torch.Generator().manual_seed(2))
+    whole = model.think(tokens, "confidence", THRESHOLDS["confidence"])
+    thought, done = model.think(tokens[:, :7], "confidence", THRESHOLDS["confidence"]), torch.tensor([7, 7])
+    for lengths in ([1, 0], [2, 3], [1, 1]):
+        length = torch.tensor(lengths)
+        new = tokens.gather(1, done[:, None] + torch.arange(max(lengths)))
+        thought = model.think(new, "confidence", THRESHOLDS["confidence"], None, thought.state, length)
+        done = done + length
+        for row in range(2):
+            if lengths[row]:
+                expected = whole.logits[row, done[row] - 1]
+                assert_close(thought.logits[row, lengths[row] - 1], expected, atol=1e-10, rtol=0)
+
+
 def test_a_fixed_depth_is_the_plain_forward() -> None:
     model, tokens = model_of(), torch.randint(0, 512, (2, 20))
     for loops in (1, 3, 6):
@@ -105,9 +120,9 @@ def test_a_fixed_depth_is_the_plain_forward() -> None:
 def test_deeper_passes_wait_for_somebody_to_come() -> None:
     model, tokens = model_of(), torch.randint(0, 512, (2, 9))
     thought = model.think(tokens, "fixed", 1, max_loops=4)
-    assert thought.state.written.tolist() == [[9, 0, 0, 0]] * 2
+    assert thought.state.written == (9, 0, 0, 0)
     more = model.think(tokens[:, :1], "fixed", 3, max_loops=4, state=thought.state)
-    assert more.state.written.tolist() == [[10, 10, 10, 0]] * 2
+    assert more.state.written == (10, 10, 10, 0)
 
 
 def test_stopping_is_causal() -> None:
