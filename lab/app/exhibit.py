@@ -3,6 +3,7 @@
 import io
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,28 @@ def exhibit(name: str, says: str, probe: Probe, *others: Any, narrow: bool = Fal
     if narrow:
         about = figure.layout.title.subtitle.text or ""
         figure.update_layout(title_subtitle_text=about.removeprefix(f"{probe.label} · "))
+    told = snippet(name, probe, others, options)
+    stem = f"{probe.run or probe.family}-step-{probe.step}-{name}"
+    piece(key, says, figure, lambda: figures.table(name, probe, *others, **options), told, stem, probe)
+
+
+def piece(
+    key: str,
+    says: str,
+    figure: go.Figure,
+    table: Callable[[], pd.DataFrame],
+    told: str,
+    stem: str,
+    probe: Probe | None = None,
+) -> None:
+    """A figure that need not be of a probe: ``told`` is the code that redraws it, ``stem`` the name of its files."""
     with st.container(border=True, key=f"exhibit-{key}"):
         st.markdown(says)
         show(figure, key)
         drawer = st.expander("Numbers and downloads", key=f"numbers-{key}", on_change="rerun", type="compact")
         if drawer.open:
             with drawer:
-                _take_away(name, figure, figures.table(name, probe, *others, **options), probe, others, options, key)
+                _take_away(key, figure, table(), told, stem, probe)
 
 
 def show(figure: go.Figure, key: str, *, alt: str = "", **more: Any) -> None:
@@ -48,24 +64,14 @@ def show(figure: go.Figure, key: str, *, alt: str = "", **more: Any) -> None:
     canvas(figure, f"figure-{key}", config=config | more, alt=_plain(title, " "))
 
 
-def _take_away(
-    name: str,
-    figure: go.Figure,
-    table: pd.DataFrame,
-    probe: Probe,
-    others: tuple[Any, ...],
-    options: dict[str, Any],
-    key: str,
-) -> None:
+def _take_away(key: str, figure: go.Figure, table: pd.DataFrame, told: str, stem: str, probe: Probe | None) -> None:
     st.dataframe(table, height=min(360, 38 + 35 * len(table)), hide_index=True, key=f"table-{key}")
-    told = snippet(name, probe, others, options)
     st.caption("The code that redraws it:")
     st.code(told, language="python")
-    stem = f"{probe.run or probe.family}-step-{probe.step}-{name}"
     with st.container(horizontal=True):
         _download("Numbers (CSV)", lambda: table.to_csv(index=False).encode(), f"{stem}.csv", "text/csv")
         _download("Numbers (npz)", lambda: packed(table), f"{stem}.npz", "application/octet-stream")
-        _download("Page (HTML, works offline)", lambda: page(figure, probe, told, name), f"{stem}.html", "text/html")
+        _download("Page (HTML, works offline)", lambda: page(figure, probe, told, key), f"{stem}.html", "text/html")
         st.caption("The camera above the figure saves the picture itself (SVG).")
 
 
@@ -95,11 +101,12 @@ def packed(table: pd.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def page(figure: go.Figure, probe: Probe, told: str, name: str) -> bytes:
+def page(figure: go.Figure, probe: Probe | None, told: str, name: str) -> bytes:
     """One self-contained HTML page, with plotly inside."""
+    title = name if probe is None else f"{name} · {probe.label}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.html"
-        figures.to_html([figure], path, title=f"{name} · {probe.label}", probe=probe, snippet=told)
+        figures.to_html([figure], path, title=title, probe=probe, snippet=told)
         return path.read_bytes()
 
 
