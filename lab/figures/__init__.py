@@ -11,7 +11,7 @@ from lab.figures.difference import weight_difference
 from lab.figures.evolution import weight_change
 from lab.figures.export import to_html
 from lab.figures.filmstrip import filmstrip, filmstrip_from
-from lab.figures.leaks import leak_map
+from lab.figures.leaks import gradient_map, leak_map, row_check
 from lab.figures.lens import lens, lens_curve
 from lab.figures.loss import loss_curve, loss_curve_of
 from lab.figures.reliability import reliability
@@ -30,6 +30,7 @@ __all__ = [
     "expert_load",
     "filmstrip",
     "filmstrip_from",
+    "gradient_map",
     "input_share",
     "leak_map",
     "lens",
@@ -40,6 +41,7 @@ __all__ = [
     "map_pair",
     "map_profile",
     "reliability",
+    "row_check",
     "spectrum",
     "table",
     "to_html",

@@ -1,10 +1,15 @@
-"""The leak map: which outputs moved when a later token was changed; in a causal model none does."""
+"""The leak maps: which outputs moved when a later token or another row changed; in a causal model none does."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.causality import Verdict
-from lab.figures.theme import colorbar, colours, finish, scale
+from lab.figures.theme import FigureError, colorbar, colours, finish, scale
+
+FLOOR = -12.0  # changes below ten to this are drawn as none
+ROWS = ("other rows replaced", "other rows removed")
 
 
 def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
@@ -12,44 +17,19 @@ def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
 
     Outputs from p on may move; they are shaded evenly. Earlier ones are coloured by the logarithm of their change.
     """
-    c = colours(theme)
     cuts = np.asarray(verdict.cuts)
-    positions = np.arange(verdict.map.shape[1])
-    earlier = positions < cuts[:, None]
-    change = np.where(earlier, verdict.map, np.nan).astype(np.float32)
-    floor, top = -12.0, max(0.0, float(np.log10(max(verdict.worst_earlier_change, 1e-12))))
-    moved = np.clip(np.log10(np.where(change > 0, change, 1e-30)), floor, None)
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=np.where(earlier, np.nan, 0).astype(np.float32),
-        x=positions,
-        y=[str(cut) for cut in cuts],
-        colorscale=[[0, c.grid], [1, c.grid]],
-        showscale=False,
-        hoverongaps=False,
-        hovertemplate="output %{x}, tokens from %{y} on changed<br>may move<extra></extra>",
+    figure = _triangle(
+        verdict.map,
+        cuts,
+        np.arange(verdict.map.shape[1]),
+        np.arange(verdict.map.shape[1]) < cuts[:, None],
+        theme,
+        "change of an earlier output",
+        "output %{x}, tokens from %{y} on changed",
+        "moved by",
     )
-    figure.add_heatmap(
-        z=np.where(earlier, moved, np.nan).astype(np.float32),
-        x=positions,
-        y=[str(cut) for cut in cuts],
-        customdata=change,
-        colorscale=scale(c.leaking),
-        zmin=floor,
-        zmax=top,
-        hoverongaps=False,
-        colorbar=colorbar(
-            theme,
-            "change of an earlier output",
-            tickvals=[-12, -9, -6, -3, 0],
-            ticktext=["≤ 1e-12", "1e-9", "1e-6", "1e-3", "1"],
-        ),
-        hovertemplate="output %{x}, tokens from %{y} on changed<br><b>moved by %{customdata:.3g}</b><extra></extra>",
-    )
-    figure.update_xaxes(title_text="output position", showgrid=False)
-    figure.update_yaxes(
-        title_text="first changed token", autorange="reversed", type="category", showgrid=False, nticks=12
-    )
+    figure.update_xaxes(title_text="output position")
+    figure.update_yaxes(title_text="first changed token")
     return finish(
         figure,
         theme,
@@ -58,3 +38,113 @@ def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
         name="leak_map",
         height=520,
     )
+
+
+def gradient_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
+    """Row s: a token. Column t: how much, to autograd, output t depends on it. Left of the diagonal all must stay dark.
+
+    The same question as :func:`leak_map`, asked of derivatives: they are blind to choices, such as the best of a
+    sequence, and see what is too faint or too even to move anything.
+    """
+    outputs = np.asarray(verdict.outputs)
+    if not len(outputs):
+        raise FigureError("there are no gradients: the model has no embedding to take them of")
+    inputs = np.arange(verdict.gradients.shape[1])
+    figure = _triangle(
+        verdict.gradients.T,
+        inputs,
+        outputs,
+        outputs < inputs[:, None],
+        theme,
+        "gradient of an earlier output",
+        "output %{x} by token %{y}",
+        "gradient",
+    )
+    figure.update_xaxes(title_text="output position")
+    figure.update_yaxes(title_text="input position")
+    worst = verdict.worst_gradient
+    return finish(
+        figure,
+        theme,
+        title="Autograd's map",
+        about=f"largest gradient that reaches a later token: {worst:.2g}"
+        + (" (none)" if worst <= verdict.tolerance else ""),
+        name="gradient_map",
+        height=520,
+    )
+
+
+def row_check(verdict: Verdict, *, theme: str = "light") -> go.Figure:
+    """How far each output of one row moved when only the other rows of its batch changed: all must stay dark."""
+    shown = np.clip(_log(verdict.rows), FLOOR, None).astype(np.float32)
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shown,
+        x=np.arange(shown.shape[1]),
+        y=list(ROWS),
+        customdata=verdict.rows.astype(np.float32),
+        ygap=4,
+        hovertemplate="output %{x}, %{y}<br><b>moved by %{customdata:.3g}</b><extra></extra>",
+        **_colour(verdict.rows, theme, "change"),
+    )
+    figure.update_xaxes(title_text="output position", showgrid=False)
+    figure.update_yaxes(showgrid=False, autorange="reversed")
+    worst = verdict.worst_other_row_change
+    return finish(
+        figure,
+        theme,
+        title="Does another row matter?",
+        about=f"largest change {worst:.2g}" + (" (none)" if worst <= verdict.tolerance else ""),
+        name="row_check",
+        height=220,
+    )
+
+
+def _triangle(
+    values: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    forbidden: np.ndarray,
+    theme: str,
+    word: str,
+    hover: str,
+    moved: str,
+) -> go.Figure:
+    """Values (rows, columns) where they are forbidden, in colours of their logarithm; elsewhere an even shade."""
+    c = colours(theme)
+    names = [str(row) for row in rows]
+    change = np.where(forbidden, values, np.nan)
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=np.where(forbidden, np.nan, 0).astype(np.float32),
+        x=columns,
+        y=names,
+        colorscale=[[0, c.grid], [1, c.grid]],
+        showscale=False,
+        hoverongaps=False,
+        hovertemplate=f"{hover}<br>may move<extra></extra>",
+    )
+    figure.add_heatmap(
+        z=np.where(forbidden, np.clip(_log(values), FLOOR, None), np.nan).astype(np.float32),
+        x=columns,
+        y=names,
+        customdata=change.astype(np.float32),
+        hoverongaps=False,
+        hovertemplate=f"{hover}<br><b>{moved} %{{customdata:.3g}}</b><extra></extra>",
+        **_colour(np.nan_to_num(change), theme, word),
+    )
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False, nticks=12)
+    return figure
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log10(np.where(values > 0, values, 1e-30))
+
+
+def _colour(values: np.ndarray, theme: str, word: str) -> dict[str, object]:
+    """One logarithmic scale for all leak maps, from the page's colour at FLOOR to at least 1."""
+    ticks: Sequence[int] = (-12, -9, -6, -3, 0)
+    bar = colorbar(theme, word, tickvals=list(ticks), ticktext=["≤ 1e-12", *(f"1e{tick}" for tick in ticks[1:-1]), "1"])
+    top = max(0.0, float(np.log10(max(float(values.max(initial=0.0)), 1e-12))))
+    return {"colorscale": scale(colours(theme).leaking), "zmin": FLOOR, "zmax": top, "colorbar": bar}

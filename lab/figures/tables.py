@@ -10,6 +10,7 @@ from lab.causality import Verdict
 from lab.figures import tokens as naming
 from lab.figures.depth import depths_of
 from lab.figures.filmstrip import frame_names
+from lab.figures.leaks import ROWS
 from lab.figures.lens import trained_passes, values_of
 from lab.figures.share import PANELS, rows_of
 from lab.figures.theme import FigureError
@@ -237,6 +238,19 @@ def leak_map(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(verdict.map, index=pd.Index(verdict.cuts, name="first changed token"))
 
 
+def gradient_map(verdict: Verdict) -> pd.DataFrame:
+    """One line per token, one column per output position: the output's gradient by the token."""
+    columns = pd.Index(verdict.outputs)
+    index = pd.RangeIndex(verdict.gradients.shape[1], name="token")
+    return pd.DataFrame(verdict.gradients.T, columns=columns, index=index)
+
+
+def row_check(verdict: Verdict) -> pd.DataFrame:
+    """One line per output position: how far it moved when the other rows were replaced, and removed."""
+    index = pd.RangeIndex(verdict.rows.shape[1], name="output position")
+    return pd.DataFrame(verdict.rows.T, columns=list(ROWS), index=index)
+
+
 def _tokens(probe: Probe) -> pd.Index:
     return pd.Index([f"{place} {piece}" for place, piece in enumerate(probe.pieces)], name="token")
 
@@ -245,6 +259,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     made.__name__: made
     for made in (
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
-        attention_map, map_pair, map_grid, map_profile, leak_map, lens, lens_curve, exit_depth, reliability,
+        attention_map, map_pair, map_grid, map_profile, leak_map, gradient_map, row_check, lens, lens_curve,
+        exit_depth, reliability,
     )
 }  # fmt: skip

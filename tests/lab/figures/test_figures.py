@@ -57,7 +57,7 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         return []
     if name == "reliability":
         return [((claims(passes),), {"label": "a run"}) for passes in (1, 3)]
-    if name == "leak_map":
+    if name in ("leak_map", "gradient_map", "row_check"):
         return [((leak,), {})]
     if name == "loss_curve":
         losses = np.exp(-np.arange(60) / 30) + 1

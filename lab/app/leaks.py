@@ -1,0 +1,270 @@
+"""Leaks: whether a model reads the future or another row, as maps of what moved and as a verdict."""
+
+import json
+import re
+from typing import Any
+
+import streamlit as st
+
+import strawberry
+from lab import figures, jobs, notes, own, recorded
+from lab.app import shell
+from lab.app.exhibit import piece
+from lab.causality import Verdict, shrunk, verdict
+from lab.jobs import Job
+from strawberry.config import Config
+from strawberry.errors import ConfigError, StrawberryError
+
+ABOUT = (
+    "A model that reads the future looks brilliant while it trains and writes nonsense on its own. So here later "
+    "tokens are changed, one place after another, and whatever **earlier output** moves has seen them."
+)
+KINDS = (
+    "**Two kinds of leak.** A *soft* one blends later tokens, or other rows, into a sum, a mean or a weight that "
+    "earlier outputs use, like the published Retention, whose weights are made of the whole batch: the outputs move, "
+    "and the gradients say so. A *hard* one lets later tokens decide a choice, such as who is among a sequence's best: "
+    "the outputs move, and gradients, which do not pass through choices, see nothing; therefore both are asked."
+)
+SOURCES = {"family": "A family", "run": "The chosen run", "own": "My own model"}
+EXAMPLES = {
+    "Published Retention": ("strawberry-leaky", ""),
+    "Expert choice, no auxiliary router": ("mor", "recursion=expert-choice auxiliary=false"),
+    "Causal Retention": ("strawberry", ""),
+}
+WARNING = (
+    "**This runs your code**, with your rights and all that it does, in a process of its own on this machine: give "
+    "only files that you would run yourself. Whatever goes wrong there, the dashboard stays up."
+)
+CODE = "import strawberry\nfrom lab.causality import verdict\n\n"
+OWN_EXAMPLE = """import torch
+
+class Peek(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Embedding(50, 16)
+        self.head = torch.nn.Linear(16, 50)
+
+    def forward(self, tokens):                       # (batch, seq) -> (batch, seq, 50)
+        x = self.embed(tokens)
+        return self.head(x + x.mean(1, keepdim=True))  # the mean knows the future"""
+
+
+def page() -> None:
+    """Choose what to judge, and see what moved."""
+    st.title("Leaks", anchor=False)
+    st.markdown(ABOUT)
+    st.caption(f"{KINDS} Taught by the notebook `notebooks/02_retention_by_hand.ipynb`.")
+    source = st.segmented_control(
+        "What to judge", list(SOURCES), default="family", key="judge", bind="query-params", required=True,
+        format_func=SOURCES.__getitem__,
+    )  # fmt: skip
+    found = {"family": _of_family, "run": _of_run, "own": _of_own}[str(source)]()
+    if found is not None:
+        draw(*found)
+
+
+def draw(found: Verdict, code: str) -> None:
+    """The verdict in words, in numbers and in maps; ``code`` makes the same verdict."""
+    with st.container(key="verdict"):
+        words = found.sentence.replace("*", "\\*").replace("_", "\\_")
+        if found.causal:
+            st.success(f"**Causal.** {words}.", icon=":material/verified_user:")
+        else:
+            st.warning(f"**It leaks.** {words}.", icon=":material/visibility:")
+    with st.container(horizontal=True, gap="medium", key="numbers"):
+        _number("Earlier outputs moved by", found.worst_earlier_change, "When later tokens changed; must be nothing.")
+        _number("Moved by other rows", found.worst_other_row_change, "When the rest of the batch changed, or was gone.")
+        told = "The largest gradient of an output by a later token."
+        if len(found.outputs):
+            _number("Gradient of the future", found.worst_gradient, told)
+        else:
+            st.metric("Gradient of the future", "–", help="The model has no embedding to take it of.", width=210)
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", found.name).strip("-")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _piece(
+            "leak_map",
+            "**What moved.** Each row changes the tokens from one place on; to the right of the diagonal outputs may "
+            "move. *A leak:* colour to the left of it, where outputs come before the change.",
+            found, code, stem,
+        )  # fmt: skip
+    with right:
+        if len(found.outputs):
+            _piece(
+                "gradient_map",
+                "**What autograd says.** Each column is an output, each row a token that it may depend on. *A leak:* "
+                "colour to the left of the diagonal. *Surprising would be:* a dark map beside a lit one: a choice.",
+                found, code, stem,
+            )  # fmt: skip
+        else:
+            st.info("Gradients were not taken: the model has no `nn.Embedding` that reads the tokens.")
+    _piece(
+        "row_check",
+        "**The other rows of the batch.** This row's tokens stay; the others are replaced, then removed. "
+        "*A leak:* any colour: then a text's outputs depend on which texts happen to be beside it.",
+        found, code, stem,
+    )  # fmt: skip
+
+
+def _piece(name: str, says: str, found: Verdict, code: str, stem: str) -> None:
+    figure = getattr(figures, name)(found, theme=shell.theme())
+    told = f"from lab import figures\n{code}\n\nfigures.{name}(found).show()"
+    piece(name, says, figure, lambda: figures.table(name, found), told, f"{stem}-{name}")
+
+
+def _number(label: str, value: float, help: str) -> None:
+    st.metric(label, "nothing" if value == 0 else f"{value:.2g}", help=help, width=210)
+
+
+def _of_family() -> tuple[Verdict, str] | None:
+    """A preset with changes, judged on a small model of the same kind."""
+    if "example" in st.session_state:
+        st.session_state["leak-family"], st.session_state["leak-fields"] = st.session_state.pop("example")
+    first, second, third = st.columns([3, 2, 5], vertical_alignment="bottom")
+    families = strawberry.families()
+    _valid("leak-family", list(families))
+    family = first.selectbox(
+        "Family", list(families), key="leak-family", bind="query-params", help="What the model is made of."
+    )
+    sizes = [name.rpartition("-")[2] for name in strawberry.presets() if name.rpartition("-")[0] == family]
+    _valid("leak-size", sizes)
+    size = second.selectbox(
+        "Size", sizes, key="leak-size", bind="query-params",
+        help="Its layers, loops and mixers; widths are made small, so that a verdict takes a moment.",
+    )  # fmt: skip
+    asked = third.text_input(
+        "Changes", key="leak-fields", bind="query-params", placeholder="such as mixer=softmax pooling=linear loops=3",
+        help="Any fields of the configuration, as name=value, with spaces between.", max_chars=400,
+    )  # fmt: skip
+    st.caption(f"{families[family][:1].upper()}{families[family][1:]}.")
+    with st.container(horizontal=True, gap="small", key="examples"):
+        for label, example in EXAMPLES.items():
+            st.button(label, key=f"example-{label}", on_click=_choose_example, args=(example,), type="tertiary",
+                      icon=":material/science:")  # fmt: skip
+    changes = fields_of(asked or "")
+    config = strawberry.preset(f"{family}-{size}", **changes)
+    small = shrunk(config)
+    st.caption(
+        f"Judged on a small model of the same kind ({small.d_model} wide, {small.n_layers} layers, {small.loops} "
+        f"loop{'s' * (small.loops > 1)}) in double precision, where rounding stays below 1e-9."
+    )
+    with st.spinner("Changing later tokens and other rows, to see what moves…"):
+        found = _verdict(json.dumps(config.to_dict(), sort_keys=True))
+    more = "".join(f", {name}={value!r}" for name, value in changes.items())
+    return found, f'{CODE}found = verdict(strawberry.preset("{family}-{size}"{more}))'
+
+
+def _of_run() -> tuple[Verdict, str] | None:
+    """The chosen run: its own weights where there is a checkpoint, or a small model of the same kind."""
+    job = shell.chosen()
+    if job is None:
+        with st.container(border=True, key="empty"):
+            st.markdown("**No run is chosen.** Choose one at the side, or judge a family.")
+            for other in jobs.every(jobs.runs_folder())[:5]:
+                st.button(f"Judge {other.name}", key=f"look-{other.name}", on_click=shell.choose, args=(other.name,))
+        return None
+    described = notes.read(job.folder / "config.json") or job.request.get("config")
+    if not described:
+        st.info("This run has no configuration yet; it comes when its training begins.")
+        return None
+    saved = recorded.checkpoints(job.folder)
+    ways = {"kind": "A small model of the same kind", "weights": "Its own weights"}
+    way = st.segmented_control(
+        "How", list(ways) if saved else ["kind"], default="kind", key="leak-way", bind="query-params", required=True,
+        format_func=ways.__getitem__,
+    )  # fmt: skip
+    if way == "weights" and saved:
+        return _of_weights(job, saved)
+    if not saved:
+        st.caption("Its own weights can be judged once it has saved a checkpoint.")
+    with st.spinner("Changing later tokens and other rows, to see what moves…"):
+        found = _verdict(json.dumps(described, sort_keys=True))
+    return found, f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").config)'
+
+
+def _of_weights(job: Job, saved: list[int]) -> tuple[Verdict, str] | None:
+    step = saved[-1]
+    if len(saved) > 1:
+        step = st.select_slider("Checkpoint", saved, value=step, key=f"leak-step-{job.name}")
+    path = job.folder / "checkpoints" / f"step-{step}" / "manifest.json"
+    st.caption("Its own tokens' length and weights, in double precision, in a process of its own; seconds to minutes.")
+    held = st.session_state.get("leak-run")
+    key = (job.name, step, path.stat().st_mtime_ns if path.exists() else 0)
+    if st.button("Judge these weights", icon=":material/play_arrow:", type="primary", key="judge-weights"):
+        with st.spinner("Changing later tokens and other rows, to see what moves…"):
+            held = (key, own.judged_run(job.folder, step))
+        st.session_state["leak-run"] = held
+    if held is None or held[0] != key:
+        return None
+    return held[1], f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").model({step}))'
+
+
+def _of_own() -> tuple[Verdict, str] | None:
+    """A person's own module, from a file or an import, judged in another process when they press the button."""
+    st.warning(WARNING, icon=":material/warning:")
+    first, second, third = st.columns([5, 2, 2], vertical_alignment="bottom")
+    source = first.text_input(
+        "File or module", key="own-source", placeholder="model.py, model.py:build or package.module:function",
+        help="A torch.nn.Module that maps tokens (batch, seq) to logits (batch, seq, vocabulary), or what makes one "
+        "when called without arguments.",
+    ).strip()  # fmt: skip
+    vocabulary = second.number_input(
+        "Vocabulary", 2, 10_000_000, None, key="own-vocabulary", placeholder="its embedding's", step=1,
+        help="How many token ids the model knows.",
+    )  # fmt: skip
+    length = third.number_input("Tokens", 4, 512, 24, key="own-length", help="Length of the text that is changed.")
+    if st.button(
+        "Run and judge it", icon=":material/play_arrow:", type="primary", key="judge-own", disabled=not source
+    ):
+        st.session_state.pop("leak-own", None)
+        with st.spinner("Your code runs; then later tokens and other rows are changed, to see what moves…"):
+            found = own.judged_code(source, vocab_size=vocabulary, seq_len=int(length))
+        st.session_state["leak-own"] = (source, found)
+    held = st.session_state.get("leak-own")
+    if held is None or held[0] != source:
+        st.markdown("A file like this one would light up:")
+        st.code(OWN_EXAMPLE, language="python")
+        return None
+    more = f", vocab_size={vocabulary}" if vocabulary else ""
+    return held[1], f"from lab.own import judged_code\n\nfound = judged_code({source!r}{more}, seq_len={length})"
+
+
+def fields_of(asked: str) -> dict[str, Any]:
+    """Fields of a configuration from words such as ``loops=3 auxiliary=false``; ConfigError for anything else."""
+    kinds = {name: type(value) for name, value in vars(Config()).items()}
+    changes: dict[str, Any] = {}
+    for word in asked.replace(";", " ").split():
+        name, equals, value = word.strip(",").partition("=")
+        if not equals or not value:
+            raise ConfigError(f"changes are written as name=value, such as loops=3; got {word!r}")
+        kind = kinds.get(name, str)
+        try:
+            changes[name] = (
+                {"true": True, "false": False}[value.lower()]
+                if kind is bool
+                else (value if kind is tuple else kind(value))
+            )
+        except (KeyError, ValueError):
+            wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a word")
+            raise ConfigError(f"{name} must be {wanted}; got {value!r}") from None
+    return changes
+
+
+def _choose_example(example: tuple[str, str]) -> None:
+    st.session_state["example"] = example
+
+
+def _valid(key: str, options: list[str]) -> None:
+    """Forget a choice, perhaps from the address, that is not offered."""
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+
+
+@st.cache_data(max_entries=32, ttl=3600, show_spinner=False)
+def _verdict(described: str) -> Verdict:
+    try:
+        return verdict(Config.from_dict(json.loads(described)))
+    except (ValueError, RuntimeError, MemoryError) as error:
+        if isinstance(error, StrawberryError):
+            raise
+        raise StrawberryError(f"a small model of this kind could not be judged: {error}") from None
