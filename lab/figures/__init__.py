@@ -11,6 +11,7 @@ from lab.figures.difference import weight_difference
 from lab.figures.evolution import weight_change
 from lab.figures.export import to_html
 from lab.figures.filmstrip import filmstrip, filmstrip_from
+from lab.figures.growth import state_growth
 from lab.figures.leaks import gradient_map, leak_map, row_check
 from lab.figures.lens import lens, lens_curve
 from lab.figures.loss import loss_curve, loss_curve_of
@@ -43,6 +44,7 @@ __all__ = [
     "reliability",
     "row_check",
     "spectrum",
+    "state_growth",
     "table",
     "to_html",
     "weight_change",

@@ -251,6 +251,13 @@ def row_check(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(verdict.rows.T, columns=list(ROWS), index=index)
 
 
+def state_growth(tokens: Any, sizes: Any, *, prompt: int = 0, cache: int = 0, label: str = "") -> pd.DataFrame:
+    """One line per token read: numbers in the state, and in a cache of every token's keys and values."""
+    del prompt, label
+    made = pd.DataFrame({"tokens": tokens, "state": sizes})
+    return made.assign(cache=made["tokens"] * cache) if cache else made
+
+
 def _tokens(probe: Probe) -> pd.Index:
     return pd.Index([f"{place} {piece}" for place, piece in enumerate(probe.pieces)], name="token")
 
@@ -260,6 +267,6 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     for made in (
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
         attention_map, map_pair, map_grid, map_profile, leak_map, gradient_map, row_check, lens, lens_curve,
-        exit_depth, reliability,
+        exit_depth, reliability, state_growth,
     )
 }  # fmt: skip

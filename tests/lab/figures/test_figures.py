@@ -59,6 +59,8 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         return [((claims(passes),), {"label": "a run"}) for passes in (1, 3)]
     if name in ("leak_map", "gradient_map", "row_check"):
         return [((leak,), {})]
+    if name == "state_growth":
+        return [((range(3, 40), sizes), {"prompt": 3, "cache": 64}) for sizes in ([99] * 37, range(64, 2432, 64))]
     if name == "loss_curve":
         losses = np.exp(-np.arange(60) / 30) + 1
         validation = {"validation": ([10, 40], [1.9, 1.4]), "bytes_per_token": 2.9}

@@ -1,0 +1,133 @@
+// Text as a model writes it: a span for each token, coloured by how sure the model was, and beneath it the alternatives.
+
+const HEADS = { probability: "probability", confidence: "confidence", passes: "passes" }
+const papers = new WeakMap()
+
+function element(name, className, text) {
+  const made = document.createElement(name)
+  if (className) made.className = className
+  if (text !== undefined) made.textContent = text
+  return made
+}
+
+const percent = (value) => (value >= 0.0995 ? `${Math.round(100 * value)} %` : value >= 0.001 ? `${(100 * value).toFixed(1)} %` : "< 0.1 %")
+const shown = (piece) => piece.replaceAll(" ", "␣") || "∅"
+
+class Paper {
+  constructor(parent) {
+    this.sheet = element("div", "sheet")
+    this.sheet.tabIndex = 0
+    this.sheet.setAttribute("role", "group")
+    this.sheet.setAttribute("aria-label", "The text; arrow keys move from token to token")
+    this.detail = element("div", "detail")
+    this.detail.setAttribute("aria-live", "polite")
+    this.key = element("div", "key")
+    parent.append(this.sheet, this.key, this.detail)
+    this.tokens = []
+    this.locked = null
+    this.sheet.addEventListener("mouseover", (event) => this.hover(event))
+    this.sheet.addEventListener("mouseleave", () => this.tell(this.locked))
+    this.sheet.addEventListener("click", (event) => this.lock(this.index(event.target)))
+    this.sheet.addEventListener("keydown", (event) => this.move(event))
+  }
+
+  take(data) {
+    if (data.id !== this.id) {
+      this.id = data.id
+      this.tokens = []
+      this.locked = null
+      this.sheet.replaceChildren(element("span", "given", data.prompt))
+      this.caret = element("span", "caret")
+      this.sheet.append(this.caret)
+    }
+    for (const token of data.tokens.slice(this.tokens.length)) {
+      const [text, piece] = token
+      const span = element("span", text ? "token" : "token part", text || "·")
+      span.dataset.index = this.tokens.length
+      this.tokens.push(token)
+      this.sheet.insertBefore(span, this.caret)
+    }
+    this.caret.hidden = !data.live
+    this.colour(data.colour, data.passes)
+    this.tell(this.locked ?? (data.live ? this.tokens.length - 1 : null))
+  }
+
+  // How doubtful a token was, from 0 to 1.
+  doubt(token) {
+    if (this.by === "confidence") return 1 - (token[5] ?? 1)
+    if (this.by === "passes") return this.most > 1 ? ((token[6] ?? 1) - 1) / (this.most - 1) : 0
+    return 1 - token[2]
+  }
+
+  colour(by, most) {
+    const fresh = by !== this.by || most !== this.most
+    this.by = by
+    this.most = most
+    const spans = this.sheet.querySelectorAll(".token")
+    for (let place = fresh ? 0 : (this.coloured ?? 0); place < spans.length; place++) {
+      spans[place].style.setProperty("--doubt", `${Math.round(60 * this.doubt(this.tokens[place]))}%`)
+    }
+    this.coloured = spans.length
+    const ends = by === "passes" ? ["1 pass", `${most} passes`] : ["100 %", "0 %"]
+    this.key.replaceChildren(element("span", "", `${HEADS[by]}: ${ends[0]}`), element("span", "ramp"), element("span", "", ends[1]))
+  }
+
+  index(target) {
+    const found = target.closest?.(".token")
+    return found ? Number(found.dataset.index) : null
+  }
+
+  hover(event) {
+    const place = this.index(event.target)
+    if (place !== null) this.tell(place)
+  }
+
+  lock(place) {
+    this.locked = place === this.locked ? null : place
+    this.tell(this.locked)
+  }
+
+  move(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key]
+    if (event.key === "Escape") this.lock(this.locked)
+    if (by === undefined || !this.tokens.length) return
+    event.preventDefault()
+    const place = (this.locked ?? -1) + by
+    this.locked = Math.min(Math.max(place, 0), this.tokens.length - 1)
+    this.tell(this.locked)
+    this.sheet.querySelector(".chosen")?.scrollIntoView({ block: "nearest" })
+  }
+
+  tell(place) {
+    this.sheet.querySelector(".chosen")?.classList.remove("chosen")
+    const token = place === null || place === undefined ? undefined : this.tokens[place]
+    if (!token) {
+      this.detail.replaceChildren(element("p", "hint", "Point at a token, or walk with the arrow keys, to see what else it could have been."))
+      return
+    }
+    if (place === this.locked) this.sheet.querySelectorAll(".token")[place]?.classList.add("chosen")
+    const [, piece, probability, rank, likeliest, confidence, passes] = token
+    const rows = element("div", "bars")
+    const listed = likeliest.some(([other]) => other === piece) ? likeliest : [...likeliest, [piece, probability]]
+    for (const [other, chance] of listed) {
+      const row = element("div", other === piece ? "bar own" : "bar")
+      const fill = element("span", "fill")
+      fill.style.width = `${100 * chance}%`
+      const track = element("span", "track")
+      track.append(fill)
+      row.append(element("code", "", shown(other)), track, element("span", "chance", percent(chance)))
+      rows.append(row)
+    }
+    const words = [`token ${place + 1}`, `probability ${percent(probability)}`, rank === 1 ? "the likeliest" : `number ${rank} of the likeliest`]
+    if (passes !== null) words.push(passes === 1 ? "1 pass" : `${passes} passes`)
+    if (confidence !== null) words.push(`confidence ${confidence.toFixed(2)}`)
+    const line = element("p", "line")
+    line.append(element("code", "", shown(piece)), element("span", "", words.join(" · ")))
+    this.detail.replaceChildren(line, rows)
+  }
+}
+
+export default function ({ parentElement, data }) {
+  if (!papers.has(parentElement)) papers.set(parentElement, new Paper(parentElement))
+  papers.get(parentElement).take(JSON.parse(data))
+}
