@@ -18,7 +18,7 @@ from strawberry.runs import PASTED, named_run
 LIVE = ("starting", "preparing data", "training", "paused")
 STATES = (*LIVE, "finished", "stopped", "failed")
 QUIET = 30.0  # seconds without a heartbeat after which a reader is told
-_starting = threading.Lock()
+starting = threading.Lock()  # held while a run is begun, resumed, renamed or removed
 
 
 class JobError(RunError):
@@ -104,7 +104,7 @@ class Job:
 
     def resume(self, *, alone: bool = True) -> None:
         """Go on: tell a paused worker, or start a new one from the newest sound checkpoint."""
-        with _starting:
+        with starting:
             if alone:
                 _check_alone(self.folder.parent, besides=self)
             if self.status().live:
@@ -180,7 +180,7 @@ def start(
     folder = named_run(runs_folder, name)
     if steps < 1:
         raise JobError(f"a run needs at least 1 step; got {steps}")
-    with _starting:
+    with starting:
         if alone:
             _check_alone(Path(runs_folder))
         check_memory(config)

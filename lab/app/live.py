@@ -1,5 +1,6 @@
 """What the pages read of a run while it grows: events by cursor, probes and figures from bounded caches."""
 
+import dataclasses
 import threading
 from collections import deque
 from pathlib import Path
@@ -110,4 +111,6 @@ def probe(folder: Path, step: int) -> Probe | None:
 @st.cache_resource(max_entries=12, ttl=900, show_spinner=False)
 def _probe(path: str, changed: int) -> Probe:
     del changed
-    return Probe.load(path)
+    taken = Probe.load(path)
+    # A run that was renamed, or came from elsewhere, is called as its folder is.
+    return dataclasses.replace(taken, meta={**taken.meta, "run": Path(path).parent.parent.name})
