@@ -8,12 +8,15 @@ numbers as a table, and `export.to_html` one offline page. The paper is transpar
 from lab.figures.attention import attention_map, map_grid, map_pair, map_profile
 from lab.figures.depth import exit_depth
 from lab.figures.difference import weight_difference
+from lab.figures.effect import effect_distribution, effect_tokens
 from lab.figures.evolution import weight_change
 from lab.figures.export import to_html
 from lab.figures.filmstrip import filmstrip, filmstrip_from
 from lab.figures.growth import state_growth
+from lab.figures.influence import influence
 from lab.figures.leaks import gradient_map, leak_map, row_check
 from lab.figures.lens import lens, lens_curve
+from lab.figures.level import level
 from lab.figures.loss import loss_curve, loss_curve_of
 from lab.figures.reliability import reliability
 from lab.figures.routing import expert_heatmap, expert_load
@@ -26,16 +29,20 @@ __all__ = [
     "FigureError",
     "attention_map",
     "colours",
+    "effect_distribution",
+    "effect_tokens",
     "exit_depth",
     "expert_heatmap",
     "expert_load",
     "filmstrip",
     "filmstrip_from",
     "gradient_map",
+    "influence",
     "input_share",
     "leak_map",
     "lens",
     "lens_curve",
+    "level",
     "loss_curve",
     "loss_curve_of",
     "map_grid",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from lab import figures
 from lab.causality import Verdict, verdict
 from lab.figures.depth import depths_of, has_depths
 from lab.figures.lens import quantities
+from lab.interventions import Effect, SilenceHead, Transplant, effect
 from lab.measure.calibration import Calibration, binned
+from lab.measure.influence import Influence, influence
+from strawberry.data import Tokenizer
 
 LIMIT = 500_000
 
@@ -23,6 +27,18 @@ LIMIT = 500_000
 @pytest.fixture(scope="module")
 def leak() -> Verdict:
     return verdict("strawberry-leaky")
+
+
+TEXT = "The state of the union, <b>strong</b> & free:\n\tso be it."
+
+
+@cache
+def reached() -> tuple[Effect, Influence]:
+    """A small model that was reached into, and what moved one of its predictions."""
+    model = strawberry.build(strawberry.preset("strawberry-pico"))
+    tokenizer = Tokenizer.train("bytes", [TEXT], 512)
+    change = [Transplant("zero"), SilenceHead(1, 0)]
+    return effect(model, tokenizer, TEXT, change, step=7), influence(model, tokenizer, TEXT, 30, step=7)
 
 
 def claims(passes: int = 3) -> Calibration:
@@ -57,6 +73,12 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         return []
     if name == "reliability":
         return [((claims(passes),), {"label": "a run"}) for passes in (1, 3)]
+    if name == "effect_tokens":
+        return [((reached()[0],), part) for part in ({}, {"tokens": (0, 1)}, {"tokens": (3, 20)})]
+    if name == "effect_distribution":
+        return [((reached()[0],), {"position": position}) for position in (0, 20, reached()[0].tokens - 1)]
+    if name == "influence":
+        return [((reached()[1],), part) for part in ({}, {"tokens": (3, 20)})]
     if name in ("leak_map", "gradient_map", "row_check"):
         return [((leak,), {})]
     if name == "state_growth":

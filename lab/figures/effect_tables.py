@@ -1,0 +1,39 @@
+"""The numbers of the figures about changes and influence, as tables."""
+
+import numpy as np
+import pandas as pd
+
+from lab.figures import tokens as naming
+from lab.figures.influence import last_of
+from lab.interventions import Effect
+from lab.interventions.effect import SHOWN
+from lab.measure.influence import Influence
+
+
+def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None) -> pd.DataFrame:
+    """One line per token that is predicted: its loss before and after in nats, and how the prediction changed."""
+    start, stop = naming.part(effect.tokens, tokens)
+    places = np.arange(max(start, 1), max(stop, 2))
+    predicted = places - 1
+    return pd.DataFrame({
+        "token": [f"{place} {effect.pieces[place]}" for place in places],
+        "loss before": effect.before.loss[predicted], "loss after": effect.after.loss[predicted],
+        "change": effect.difference[predicted], "KL": effect.kl[predicted],
+        "likeliest before": [effect.names[place][0] for place in predicted],
+        "likeliest after": [effect.names[place][SHOWN] for place in predicted],
+    })  # fmt: skip
+
+
+def effect_distribution(effect: Effect, *, position: int = 0) -> pd.DataFrame:
+    """One line per likely next token: its probability before and after, and whether it follows in the text."""
+    following = effect.pieces[position + 1] if position + 1 < effect.tokens else None
+    made = pd.DataFrame(effect.distribution(position), columns=["next token", "before", "after"])
+    return made.assign(follows=made["next token"] == following)
+
+
+def influence(influence: Influence, *, tokens: tuple[int, int] | None = None) -> pd.DataFrame:
+    """One line per token: its share by map, nats by gradient, nats by removal."""
+    start, stop = tokens or (0, last_of(influence) + 1)
+    names = [f"{place} {influence.probe.pieces[place]}" for place in range(start, stop)]
+    columns = {way: getattr(influence, way)[start:stop] for way in ("map", "gradient", "removal")}
+    return pd.DataFrame({"token": names, **columns})
