@@ -4,36 +4,20 @@ For runs that no worker keeps any more, or that were trained on the command line
 from its standard input the text that the model is to read.
 """
 
-import logging
-import subprocess
-import sys
 from pathlib import Path
 
-from lab import process
-from strawberry.errors import RunError, StrawberryError
+from lab import apart
 
 PATIENCE = 300.0  # seconds that a picture may take
-TOLD = 3  # exit code of a process that said in one sentence what was wrong
 
 
 def look(folder: Path, text: str) -> None:
     """Probe the newest sound checkpoint of the run in ``folder`` with ``text`` (empty: the run's validation text).
 
-    Blocks until the picture is there. Raises :class:`RunError` with one sentence when there is none to be had.
+    Blocks until the picture is there. Raises :class:`strawberry.errors.RunError` with one sentence when there is none
+    to be had.
     """
-    command = [sys.executable, "-m", "lab.look", str(folder)]
-    try:
-        done = subprocess.run(
-            command, input=text.encode(), capture_output=True, env=process.environment(), timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RunError(f"no picture came within {PATIENCE:.0f} s; the machine may be too busy, so try again") from None
-    said = done.stderr.decode("utf-8", "replace").strip()
-    if done.returncode == TOLD:
-        raise RunError(said.splitlines()[-1])
-    if done.returncode:
-        logging.getLogger(__name__).error("a picture failed:\n%s", said)
-        raise RunError("the picture could not be taken; the terminal in which the dashboard runs has the details")
+    apart.ask("lab.look", folder, text, what="picture", patience=PATIENCE)
 
 
 def take(folder: Path, text: str) -> Path:
@@ -56,8 +40,4 @@ def take(folder: Path, text: str) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        take(Path(sys.argv[1]), sys.stdin.buffer.read().decode("utf-8", "replace"))
-    except StrawberryError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(TOLD)
+    apart.answer(take)

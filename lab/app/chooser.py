@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +183,46 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
             **place("learning_rate", "Learning rate"),
         )  # fmt: skip
         changes["seed"] = st.number_input(min_value=0, max_value=2**31, value=base.seed, **place("seed", "Seed"))
+    changes |= _passes(base, int(changes["loops"]), fields, place)
     try:
         return base.replace(**{name: value for name, value in changes.items() if value != getattr(base, name)}), ""
     except StrawberryError as error:
         text = str(error)
         return None, text[:1].upper() + text[1:] + "."
+
+
+def _passes(
+    base: Config, loops: int, fields: dict[str, Any], place: Callable[[str, str], dict[str, Any]]
+) -> dict[str, Any]:
+    """What decides about passes, as far as this family has it."""
+    offered = _offered(base, loops)
+    if not offered:
+        return {}
+    st.markdown("**Passes**")
+    changes: dict[str, Any] = {}
+    for column, (name, label) in zip(cycle(st.columns(3)), offered.items(), strict=False):
+        value, about = getattr(base, name), fields[name]
+        if isinstance(value, str):
+            # A family that decides about depth does so in one way or another.
+            options = [option for option in about["choices"] if option not in ("all", "none")]
+            changes[name] = column.selectbox(options=options, index=options.index(value), **place(name, label))
+        else:
+            lowest = 0.1 if about["low"] else 0.0
+            changes[name] = column.number_input(
+                min_value=lowest, max_value=20.0, value=value, step=0.5, **place(name, label)
+            )
+    return changes
+
+
+def _offered(base: Config, loops: int) -> dict[str, str]:
+    """The fields about passes that this family has, and what to call them."""
+    if base.recursion != "all":
+        return {"recursion": "Who goes on", "depth_cache": "Keys of deeper passes"}
+    drawn = {"depth": "Passes in training"}
+    if base.halting != "none":
+        numbers = {"think_above": "Think on above (loss)", "loss_threshold": "Confidence is 0 from (loss)"}
+        return {"halting": "Halting head learns", **drawn, **numbers}
+    return {"sharing": "Order of the passes", **drawn} if loops > 1 else {}
 
 
 def _cost(config: Config, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Three small pictures of the model that is training: its weights, its routing, its maps; each leads to its page."""
+"""Three small pictures of the model that is training: its weights or passes, routing, maps; each leads to its page."""
 
 import re
 
@@ -22,10 +22,16 @@ def glimpse(job: Job) -> None:
         return
     st.caption("The newest look. It is taken anew while the model trains; each picture has a page of its own.")
     weights, routing, maps = st.columns(3, gap="medium")
+    thinks = not probe.projections and probe.loops > 1
     with weights, st.container(border=True, key="glimpse-retention"):
-        st.markdown("**Weights it made for itself**")
-        _weights(probe)
-        shell.link("retention", "Retention", ":material/arrow_forward:")
+        if thinks:
+            st.markdown("**How well each pass foresees the next token**")
+            _small(figures.lens(probe, theme=shell.theme()), "lens")
+            shell.link("recursion", "Recursion", ":material/arrow_forward:")
+        else:
+            st.markdown("**Weights it made for itself**")
+            _weights(probe)
+            shell.link("retention", "Retention", ":material/arrow_forward:")
     with routing, st.container(border=True, key="glimpse-experts"):
         st.markdown("**Which expert works on which token**")
         _routing(probe)

@@ -111,6 +111,12 @@ def _numbers(record: live.Record, status: Status) -> None:
         _number("Tokens per second", words.count(status.tokens_per_s or newest.tokens_per_s))
         _number("Learning rate", f"{newest.lr:.2g}", "It warms up, stays, then cools down.")
         _number("Gradient norm", f"{newest.grad_norm:.2g}", "Before clipping; jumps mean trouble.")
+        if newest.passes is not None:
+            last = [step.passes for step in record.steps[-20:] if step.passes is not None]
+            told = (
+                "How often the layers were run, on average over the last steps; training decides that anew each time."
+            )
+            _number("Passes", f"{sum(last) / len(last):.1f}", told)
 
 
 def _number(label: str, value: str, help: str | None = None) -> None:
@@ -155,7 +161,10 @@ def _closer(job: Job, status: Status) -> None:
     drawer = st.expander("Learning rate, gradient norm and speed", key="curves", on_change="rerun")
     if drawer.open and record.steps:
         with drawer:
-            for name, title in (("lr", "Learning rate"), ("grad_norm", "Gradient norm"), ("tokens_per_s", "Tokens/s")):
+            shown = [("lr", "Learning rate"), ("grad_norm", "Gradient norm"), ("tokens_per_s", "Tokens/s")]
+            if all(step.passes is not None for step in record.steps):
+                shown.append(("passes", "Passes"))
+            for name, title in shown:
                 steps, values = record.series(name)
                 st.line_chart({"step": steps, title: values}, x="step", y=title, height=200, color="#1f6fb2")
     drawer = st.expander("Does it read the future?", key="leaks", on_change="rerun")

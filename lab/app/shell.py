@@ -22,7 +22,7 @@ RUN = "run"  # the key of the run picker, and its name in the page's address
 
 def pages() -> dict[str, Any]:
     """The pages by short name, in the order of the navigation."""
-    from lab.app import attention, experts, retention, train
+    from lab.app import attention, experts, recursion, retention, train
 
     return {
         "train": st.Page(train.page, title="Train", icon=":material/play_circle:", url_path="train", default=True),
@@ -31,6 +31,7 @@ def pages() -> dict[str, Any]:
         "attention": st.Page(
             attention.page, title="Attention and AFT", icon=":material/grid_on:", url_path="attention"
         ),
+        "recursion": st.Page(recursion.page, title="Recursion", icon=":material/loop:", url_path="recursion"),
     }
 
 
@@ -202,5 +203,6 @@ STYLE = """<style>
 @media (max-width: 640px) {
   [class*="st-key-exhibit-"] [data-testid="stElementContainer"] {overflow-x: auto}
   [class*="st-key-exhibit-"] .strawberry-canvas {min-width: 560px}
+  .st-key-exhibit-lens .strawberry-canvas {min-width: 860px}
 }
 </style>"""

@@ -35,6 +35,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def passes(number: int) -> str:
+    """1 pass, 3 passes."""
+    return f"{number} pass" if number == 1 else f"{number} passes"
+
+
 def progress(status: Status) -> str:
     """Where a run is: step, speed, time left."""
     parts = [f"step {status.step:,} of {status.steps:,}" if status.steps else f"step {status.step:,}"]

@@ -24,11 +24,12 @@ def reliability(calibration: Calibration, *, label: str = "", theme: str = "ligh
         y=share.astype(np.float32),
         width=0.92 / bins,
         name="share of predictions",
+        showlegend=False,
         marker={"color": c.muted, "opacity": 0.22, "line": {"width": 0}},
         hovertemplate="%{y:.1%} of predictions<extra></extra>",
     )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="exactly as sure as it should be", hoverinfo="skip",
+        x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", showlegend=False,
         line={"color": c.muted, "width": 1.5, "dash": "dash"},
     )  # fmt: skip
     if calibration.passes > 1:
@@ -38,11 +39,11 @@ def reliability(calibration: Calibration, *, label: str = "", theme: str = "ligh
             _line(figure, calibration, step, f"pass {step + 1}", str(shade), 1.2, step in (0, calibration.passes - 1))
     _line(figure, whole, 0, "all passes", c.accent, 3, True)
     figure.update_xaxes(title_text="confidence", range=[0, 1], nticks=6)
-    figure.update_yaxes(title_text="target, mean", range=[0, 1], nticks=6)
+    figure.update_yaxes(title_text=f"target: 1 − loss / {calibration.loss_threshold:g}", range=[0, 1], nticks=6)
     about = f"ECE {calibration.error():.3f}"
     if calibration.passes > 1:
         about += f" (pass 1: {calibration.error(0):.3f}, pass {calibration.passes}: {calibration.error(-1):.3f})"
-    told = f"{about} · {whole.counts.sum():,} predictions · target 1 − loss / {calibration.loss_threshold:g}"
+    told = f"{about} · {whole.counts.sum():,} predictions"
     return finish(
         figure,
         theme,

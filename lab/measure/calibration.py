@@ -27,7 +27,7 @@ PLACES = {
     "distribution": lambda place, most: place,
     "fixed": lambda place, most: math.ceil(1 + place * (most - 1)),
 }
-CLOSE = 0.02  # passes per token between two thresholds, below which it is not worth looking between them
+CLOSE = 0.05  # passes per token between two thresholds, below which it is not worth looking between them
 
 
 class CalibrationError(StrawberryError):

@@ -11,9 +11,14 @@ import pytest
 from lab import jobs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
-PAGES = {"retention": "Retention", "experts": "Experts", "attention": "Attention and AFT"}
+PAGES = {"retention": "Retention", "experts": "Experts", "attention": "Attention and AFT", "recursion": "Recursion"}
 # What each page must draw, as titles of figures.
-DRAWN = {"retention": "wC and wT over the passes", "experts": "token by token", "attention": "Who reads whom"}
+DRAWN = {
+    "retention": "wC and wT over the passes",
+    "experts": "token by token",
+    "attention": "Who reads whom",
+    "recursion": "Loss of the next token",
+}
 
 
 def patience(seconds: float) -> float:
@@ -87,7 +92,7 @@ def test_from_the_press_of_start_to_the_pictures_and_back_by_link(browser: Any, 
         drawn(page, DRAWN[name])
         shoot(page, artefacts / f"2-{name}-training-light.png")
 
-    link = page.url.replace("/attention", "/")
+    link = page.url.replace("/recursion", "/")
     context.close()
     again = browser.new_context(color_scheme="light", viewport={"width": 1400, "height": 900})
     page = again.new_page()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lab import jobs, notes, process
+from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
 
@@ -206,3 +207,44 @@ def test_a_model_too_large_for_this_machine_is_refused_in_one_sentence(
     app.button(key="start").click().run()
     assert "choose a smaller" in app.error[0].value
     assert not no_worker
+
+
+@pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        ("mor", {"recursion": "expert-choice", "depth_cache": "first"}),
+        ("homunculus", {"halting": "distribution", "depth": "random", "think_above": 3.0, "loss_threshold": 5.0}),
+        ("strawberry", {"sharing": "sequence", "depth": "random"}),
+    ],
+)
+def test_a_family_offers_what_it_has_to_say_about_passes(
+    draw: Draw, no_worker: list[Path], tmp_path: Path, family: str, fields: dict[str, object]
+) -> None:
+    app = draw("train")
+    app.selectbox(key="family").select(family).run()
+    app.selectbox(key="size").select("pico").run()
+    for name, value in fields.items():
+        kind = app.selectbox if isinstance(value, str) else app.number_input
+        kind(key=f"{family}-pico-{name}").set_value(value)
+    app.run()
+    app.whole().button(key="start").click().run()
+    (job,) = jobs.every(tmp_path / "runs")
+    assert fields.items() <= job.request["config"].items()
+
+
+def test_a_family_with_one_pass_offers_nothing_about_passes_until_there_are_more(draw: Draw) -> None:
+    app = draw("train")
+    app.selectbox(key="family").select("gpt").run()
+    assert "**Passes**" not in app.said
+    app.number_input(key="gpt-nano-loops").set_value(3).run()
+    assert "**Passes**" in app.whole().said
+    assert app.selectbox(key="gpt-nano-sharing").value == "cycle"
+
+
+def test_passes_are_counted_where_training_decides_about_them(draw: Draw, tmp_path: Path) -> None:
+    config = tiny("homunculus", n_kv_heads=1, think_above=0.1, max_loops=5)
+    trained(tmp_path / "thinker", config, 3)
+    app = draw("train", tmp_path, run="thinker").whole()
+    assert {metric.label: metric.value for metric in app.metric}["Passes"] == "5.0"
+    assert "How well each pass foresees" in app.said
+    assert len(app.figures) == 3
