@@ -6,6 +6,7 @@ numbers as a table, and `export.to_html` one offline page. The paper is transpar
 """
 
 from lab.figures.attention import attention_map, map_grid, map_pair, map_profile
+from lab.figures.contrast import contrast_experts, contrast_filmstrip, contrast_maps
 from lab.figures.depth import exit_depth
 from lab.figures.difference import weight_difference
 from lab.figures.effect import effect_distribution, effect_tokens
@@ -18,6 +19,7 @@ from lab.figures.leaks import gradient_map, leak_map, row_check
 from lab.figures.lens import lens, lens_curve
 from lab.figures.level import level
 from lab.figures.loss import loss_curve, loss_curve_of
+from lab.figures.overlay import loss_overlay
 from lab.figures.reliability import reliability
 from lab.figures.routing import expert_heatmap, expert_load
 from lab.figures.share import input_share
@@ -29,6 +31,9 @@ __all__ = [
     "FigureError",
     "attention_map",
     "colours",
+    "contrast_experts",
+    "contrast_filmstrip",
+    "contrast_maps",
     "effect_distribution",
     "effect_tokens",
     "exit_depth",
@@ -45,6 +50,7 @@ __all__ = [
     "level",
     "loss_curve",
     "loss_curve_of",
+    "loss_overlay",
     "map_grid",
     "map_pair",
     "map_profile",

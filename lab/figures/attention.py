@@ -46,7 +46,7 @@ def attention_map(
     """
     panel = _panel(probe, (layer, loop, index), tokens)
     figure = go.Figure(_traces([panel], EXACT_CELLS))
-    figure.update_layout(coloraxis=_coloraxis(theme, [panel], EXACT_CELLS))
+    figure.update_layout(coloraxis=map_colours(theme, [panel], EXACT_CELLS))
     figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read")
     figure.update_yaxes(**panel.axis, showgrid=False, title_text="token that reads")
     figure.update_yaxes(autorange="reversed")
@@ -80,11 +80,11 @@ def map_pair(
     figure.update_annotations(font={"size": 12})
     traces = _traces(panels, EXACT_CELLS // 2)
     if alike:
-        figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS // 2))
+        figure.update_layout(coloraxis=map_colours(theme, panels, EXACT_CELLS // 2))
     else:
         traces = [trace for panel in panels for trace in _traces([panel], EXACT_CELLS // 2)]
         traces[1].coloraxis = "coloraxis2"
-        first, second = (_coloraxis(theme, [panel], EXACT_CELLS // 2) for panel in panels)
+        first, second = (map_colours(theme, [panel], EXACT_CELLS // 2) for panel in panels)
         first["colorbar"] |= {"x": 0.43}
         figure.update_layout(coloraxis=first, coloraxis2=second)
     for col, (panel, trace) in enumerate(zip(panels, traces, strict=True), start=1):
@@ -121,7 +121,7 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     for place, (weights, stride) in enumerate(pooled):
         row, col = divmod(place, across)
         trace = go.Heatmap(
-            z=_blank_future(weights),
+            z=blank_future(weights),
             dx=stride,
             dy=stride,
             coloraxis="coloraxis",
@@ -129,7 +129,7 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
             hovertemplate=f"<b>{titles[place]}</b><br>token %{{y}} reads %{{x}}<br>weight %{{z:.4f}}<extra></extra>",
         )
         figure.add_trace(trace, row=row + 1, col=col + 1)
-    figure.update_layout(coloraxis=_coloraxis(theme, panels, EXACT_CELLS))
+    figure.update_layout(coloraxis=map_colours(theme, panels, EXACT_CELLS))
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     return finish(
@@ -205,7 +205,7 @@ def _traces(panels: Sequence[Panel], budget: int) -> list[go.Heatmap]:
     """Panels on the shared colour axis; those of more cells than ``budget`` in whole numbers of :func:`_unit`."""
     unit, traces = _unit(panels, budget), []
     for panel in panels:
-        cells, value = _blank_future(panel.weights), "%{z:.5f}"
+        cells, value = blank_future(panel.weights), "%{z:.5f}"
         if unit != 1:
             cells, value = np.round(panel.weights * unit).astype(np.int16), f"%{{z}}/{unit:g}"
         trace = go.Heatmap(
@@ -229,7 +229,7 @@ def _unit(panels: Sequence[Panel], budget: int) -> float:
     return CODES / 10 ** math.ceil(math.log10(largest or 1) - 1e-4)
 
 
-def _blank_future(weights: np.ndarray) -> np.ndarray:
+def blank_future(weights: np.ndarray) -> np.ndarray:
     shown = weights.astype(np.float32)
     shown[np.triu_indices(len(shown), 1)] = np.nan
     return shown
@@ -243,7 +243,7 @@ def _top(weights: np.ndarray) -> float:
     return max(float(np.quantile(np.abs(weights[np.tril_indices(len(weights))]), 0.995)), 1e-6)
 
 
-def _coloraxis(theme: str, panels: Sequence[Panel], budget: int) -> dict[str, Any]:
+def map_colours(theme: str, panels: Sequence[Panel], budget: int) -> dict[str, Any]:
     """One range for all panels: from 0, or, as soon as weights of one have either sign, as far below 0 as above."""
     c, top, unit = colours(theme), max(_top(panel.weights) for panel in panels), _unit(panels, budget)
     # Ticks at squares are evenly spaced in colour.

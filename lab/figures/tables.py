@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lab.causality import Verdict
-from lab.figures import effect_tables
+from lab.figures import effect_tables, run_tables
 from lab.figures import tokens as naming
 from lab.figures.depth import depths_of
 from lab.figures.filmstrip import frame_names
@@ -269,6 +269,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
         attention_map, map_pair, map_grid, map_profile, leak_map, gradient_map, row_check, lens, lens_curve,
         exit_depth, reliability, state_growth, effect_tables.effect_tokens, effect_tables.effect_distribution,
-        effect_tables.influence,
+        effect_tables.influence, run_tables.loss_overlay, run_tables.contrast_filmstrip, run_tables.contrast_experts,
+        run_tables.contrast_maps,
     )
 }  # fmt: skip

@@ -16,6 +16,7 @@ from lab import figures
 from lab.causality import Verdict, verdict
 from lab.figures.depth import depths_of, has_depths
 from lab.figures.lens import quantities
+from lab.figures.overlay import BY, UNITS, Curve
 from lab.interventions import Effect, SilenceHead, Transplant, effect
 from lab.measure.calibration import Calibration, binned
 from lab.measure.influence import Influence, influence
@@ -81,6 +82,11 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         return [((reached()[1],), part) for part in ({}, {"tokens": (3, 20)})]
     if name in ("leak_map", "gradient_map", "row_check"):
         return [((leak,), {})]
+    if name == "loss_overlay":
+        return [(([curve("a"), curve("b", 40)],), {"by": by, "unit": unit}) for by in BY for unit in UNITS]
+    if name.startswith("contrast_"):
+        wanted: list[dict[str, Any]] = {"filmstrip": made, "maps": every, "experts": [*routed]}[name[9:]]
+        return [((probe, probe), each) for each in wanted]
     if name == "state_growth":
         return [((range(3, 40), sizes), {"prompt": 3, "cache": 64}) for sizes in ([99] * 37, range(64, 2432, 64))]
     if name == "loss_curve":
@@ -92,6 +98,12 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
     if name == "weight_difference":
         return [((probe, probe), each) for each in made]
     return [((probe,), each) for each in chosen[name]]
+
+
+def curve(name: str, steps: int = 60) -> Curve:
+    """A run that learns as runs do."""
+    losses = np.exp(-np.arange(steps) / 30) + 1
+    return Curve(name, range(steps), range(0, 8 * steps, 8), np.arange(steps) / 7, losses, ([10, 39], [1.9, 1.4]), 2.9)
 
 
 NAMES = list(figures.tables.TABLES)
