@@ -26,7 +26,9 @@ def glimpse(job: Job) -> None:
     with weights, st.container(border=True, key="glimpse-retention"):
         if thinks:
             st.markdown("**How well each pass foresees the next token**")
-            _small(figures.lens(probe, theme=shell.theme()), "lens")
+            lens = figures.lens(probe, theme=shell.theme())
+            lens.update_annotations(text="▲ beyond training")
+            _small(lens, "lens")
             shell.link("recursion", "Recursion", ":material/arrow_forward:")
         else:
             st.markdown("**Weights it made for itself**")

@@ -29,17 +29,17 @@ RULE_HELP = (
 )
 
 
+def can_ask(probe: Probe) -> bool:
+    """Whether tokens of this model can stop one by one, so that there is something to measure."""
+    config = Config.from_dict(probe.config)
+    return config.recursion != "all" or bool(ponder.rules_for(config))
+
+
 def asking(job: Job, probe: Probe) -> None:
     """Draw the form, and in a sentence what was found the last time."""
-    config = Config.from_dict(probe.config)
-    rules = ponder.rules_for(config)
-    routed = config.recursion != "all"
+    rules = ponder.rules_for(Config.from_dict(probe.config))
     with st.container(border=True, key="pondering"):
-        st.markdown("**The router at work**" if routed else "**What may be left out?**")
-        if not rules and not routed:
-            why = "its layers run once" if config.loops == 1 else "its passes need all tokens"
-            st.caption(f"Nothing, in a model of this kind: {why}, so no token can stop before the others.")
-            return
+        st.markdown("**What may be left out?**" if rules else "**The router at work**")
         _form(job, rules)
         found = ponder.read(job.folder)
         if found is None:

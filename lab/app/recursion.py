@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from lab.app.exhibit import exhibit
-from lab.app.pondering import asking, findings
+from lab.app.pondering import asking, can_ask, findings
 from lab.app.scrub import Place
 from lab.app.view import view
 from lab.figures.depth import depths_of, has_depths
@@ -68,17 +68,25 @@ def draw(job: Job, place: Place) -> None:
     )  # fmt: skip
     if has_depths(probe):
         _depth(probe)
+    if not can_ask(probe):
+        _curve(probe, narrow=False)
+        return
     left, right = st.columns(2, gap="medium")
     with left:
-        exhibit(
-            "lens_curve",
-            "**Does thinking longer help, on average over this text?** Filled marks are trained passes, open ones lie "
-            "beyond. *Surprising would be:* a loss that goes on falling beyond the training, or that rises within it.",
-            probe, narrow=True,
-        )  # fmt: skip
+        _curve(probe, narrow=True)
     with right:
         asking(job, probe)
     findings(job)
+
+
+def _curve(probe: Probe, *, narrow: bool) -> None:
+    """The lens, on average."""
+    exhibit(
+        "lens_curve",
+        "**Does thinking longer help, on average over this text?** Filled marks are trained passes, open ones lie "
+        "beyond. *Surprising would be:* a loss that goes on falling beyond the training, or that rises within it.",
+        probe, narrow=narrow,
+    )  # fmt: skip
 
 
 def _kind(probe: Probe) -> None:
@@ -103,6 +111,8 @@ def _kind(probe: Probe) -> None:
         )
     else:
         says = f"**Every token takes all {probe.loops} passes**: nothing in this model decides about depth."
+        if not can_ask(probe):
+            says += " None could stop before the others either: its passes need all tokens."
     st.info(says, icon=":material/all_inclusive:")
 
 

@@ -81,9 +81,23 @@ def test_a_threshold_that_is_moved_moves_the_exits(draw: Draw, deep: Path) -> No
 def test_one_pass_is_told_honestly(draw: Draw, finished: Path) -> None:
     app = draw("recursion", finished, run="gpt").whole()
     assert "runs its layers once" in app.said
-    assert "no token can stop before the others" in app.said
     assert len(app.figures) == 2
-    assert "Every token takes all 2 passes" in draw("recursion", finished, run="berry").whole().said
+    said = draw("recursion", finished, run="berry").whole().said
+    assert "Every token takes all 2 passes" in said
+    assert "None could stop before the others" in said
+    assert "What may be left out" not in said
+
+
+def test_a_plain_model_that_loops_may_stop_by_what_needs_no_head(draw: Draw, tmp_path: Path) -> None:
+    trained(tmp_path / "loops", tiny("gpt", loops=3), 2)
+    app = draw("recursion", tmp_path, run="loops").whole()
+    assert "nothing in this model decides" in app.said
+    assert "None could stop" not in app.said
+    assert app.segmented_control(key="rule").value == "gap"
+    ponder.take(tmp_path / "loops", asked("gap"))
+    app = draw("recursion", tmp_path, run="loops").whole()
+    assert len(app.figures) == 2
+    assert "Every threshold that was tried" in app.said
 
 
 def test_a_look_from_before_there_was_a_lens_says_so(draw: Draw, deep: Path, tmp_path: Path) -> None:
