@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Callable
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +166,7 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
             changes["chunk"] = st.number_input(
                 min_value=1, max_value=65536, value=base.chunk, **place("chunk", "Chunk")
             )
+        changes |= _passes(base, int(changes["loops"]), fields, place)
     with columns[1]:
         wide = "Width of the residual stream, and of q, k and v; the feed-forward layers grow with it."
         width = int(st.number_input("Width", 8, 8192, base.d_model, step=8, key=f"{preset}-width", help=wide))
@@ -183,7 +183,6 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
             **place("learning_rate", "Learning rate"),
         )  # fmt: skip
         changes["seed"] = st.number_input(min_value=0, max_value=2**31, value=base.seed, **place("seed", "Seed"))
-    changes |= _passes(base, int(changes["loops"]), fields, place)
     try:
         return base.replace(**{name: value for name, value in changes.items() if value != getattr(base, name)}), ""
     except StrawberryError as error:
@@ -195,20 +194,16 @@ def _passes(
     base: Config, loops: int, fields: dict[str, Any], place: Callable[[str, str], dict[str, Any]]
 ) -> dict[str, Any]:
     """What decides about passes, as far as this family has it."""
-    offered = _offered(base, loops)
-    if not offered:
-        return {}
-    st.markdown("**Passes**")
     changes: dict[str, Any] = {}
-    for column, (name, label) in zip(cycle(st.columns(3)), offered.items(), strict=False):
+    for name, label in _offered(base, loops).items():
         value, about = getattr(base, name), fields[name]
         if isinstance(value, str):
             # A family that decides about depth does so in one way or another.
             options = [option for option in about["choices"] if option not in ("all", "none")]
-            changes[name] = column.selectbox(options=options, index=options.index(value), **place(name, label))
+            changes[name] = st.selectbox(options=options, index=options.index(value), **place(name, label))
         else:
             lowest = 0.1 if about["low"] else 0.0
-            changes[name] = column.number_input(
+            changes[name] = st.number_input(
                 min_value=lowest, max_value=20.0, value=value, step=0.5, **place(name, label)
             )
     return changes
