@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from lab.app import hands, reach
 from lab.app.exhibit import exhibit
+from lab.app.influential import influential
 from lab.app.scrub import Place
 from lab.app.view import view
 from lab.jobs import Job
@@ -27,7 +29,6 @@ def page() -> None:
 
 def draw(job: Job, place: Place) -> None:
     """Everything about reading at one place of a run."""
-    del job
     probe, loop = place.probe, place.loop
     with st.container(border=True, key="pair"):
         first, second = st.columns(2, gap="large", vertical_alignment="bottom")
@@ -60,6 +61,14 @@ def draw(job: Job, place: Place) -> None:
         "**How widely and how far each token reads**, beside what an even reading of everything would give (dashed)."
         f"{sizes} *Surprising would be:* a curve on the dashed line: then the map says nothing about the text.",
         probe, layer=place.layer, loop=loop, index=left[2],
+    )  # fmt: skip
+    influential(job, place)
+    reach.panel(
+        job, place,
+        f"Silence heads or channels of layer {place.layer}: what they would give on is 0. What you do stays when you "
+        "go to another page.",
+        hands.heads,
+        lambda effect, place, code: hands.reading(effect, place, code, left[2], tokens),
     )  # fmt: skip
 
 

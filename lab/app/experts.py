@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from lab.app import hands, reach
 from lab.app.exhibit import exhibit
 from lab.app.scrub import Place
 from lab.app.view import view
@@ -24,7 +25,6 @@ def page() -> None:
 
 def draw(job: Job, place: Place) -> None:
     """Everything about routing at one place of a run."""
-    del job
     probe = place.probe
     if not probe.routers:
         st.info("This model has no experts: every token goes the same way. Choose a run with two experts or more.")
@@ -69,6 +69,13 @@ def draw(job: Job, place: Place) -> None:
                 "evenness": st.column_config.NumberColumn(format="%.2f"),
             },
         )  # fmt: skip
+    reach.panel(
+        job, place,
+        "Silence an expert: its share goes to the token's other experts, or to the likeliest other one. Or force one: "
+        "every token gets it, with a gate of 1, and no other. What you do stays when you go to another page.",
+        lambda place: hands.experts(place, str(kind)),
+        lambda effect, place, code: hands.routing(effect, place, code, str(kind)),
+    )  # fmt: skip
 
 
 def routers(probe: Probe) -> pd.DataFrame:

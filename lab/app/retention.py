@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lab import recorded
-from lab.app import live
+from lab.app import hands, live, reach
 from lab.app.exhibit import exhibit
 from lab.app.scrub import Place
 from lab.app.view import view
@@ -74,6 +74,13 @@ def draw(job: Job, place: Place) -> None:
         probe, layer=layer, projection=projection,
     )  # fmt: skip
     _compare(job, place, projection, which, chunk)
+    reach.panel(
+        job, place,
+        "Put other weights in the place of those that the model made, at the place chosen above, and it goes on from "
+        "there: later passes make their weights of what you put. What you do stays when you go to another page.",
+        lambda place: hands.transplant(place, str(projection)),
+        lambda effect, place, code: hands.filmstrip(effect, place, code, str(projection), chunk),
+    )  # fmt: skip
 
 
 def _chunk(column: DeltaGenerator, place: Place) -> int:

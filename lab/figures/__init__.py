@@ -10,6 +10,7 @@ from lab.figures.contrast import contrast_experts, contrast_filmstrip, contrast_
 from lab.figures.depth import exit_depth
 from lab.figures.difference import weight_difference
 from lab.figures.effect import effect_distribution, effect_tokens
+from lab.figures.effect_map import effect_map
 from lab.figures.evolution import weight_change
 from lab.figures.export import to_html
 from lab.figures.filmstrip import filmstrip, filmstrip_from
@@ -35,6 +36,7 @@ __all__ = [
     "contrast_filmstrip",
     "contrast_maps",
     "effect_distribution",
+    "effect_map",
     "effect_tokens",
     "exit_depth",
     "expert_heatmap",

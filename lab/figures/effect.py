@@ -92,8 +92,9 @@ def effect_distribution(effect: Effect, *, position: int = 0, theme: str = "ligh
         )
     figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.06, legend={"traceorder": "normal"})
     figure.update_yaxes(
-        autorange="reversed", showgrid=False, tickvals=places, ticktext=labels, tickfont={"size": 13, "color": c.text}
-    )
+        autorange="reversed", showgrid=False, tickvals=places, ticktext=labels, ticklabelstandoff=6,
+        tickfont={"size": 13, "color": c.text},
+    )  # fmt: skip
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", title_text="probability of the next token")
     told = f"{effect.label} · changed by {effect.kl[position]:.3f} nats (KL)"
     if following is not None:

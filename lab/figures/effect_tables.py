@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lab.figures import tokens as naming
+from lab.figures.effect_map import maps_of
 from lab.figures.influence import last_of
 from lab.interventions import Effect
 from lab.interventions.effect import SHOWN
@@ -29,6 +30,18 @@ def effect_distribution(effect: Effect, *, position: int = 0) -> pd.DataFrame:
     following = effect.pieces[position + 1] if position + 1 < effect.tokens else None
     made = pd.DataFrame(effect.distribution(position), columns=["next token", "before", "after"])
     return made.assign(follows=made["next token"] == following)
+
+
+def effect_map(
+    effect: Effect, *, layer: int = 0, loop: int = 0, index: int | None = None, tokens: tuple[int, int] | None = None
+) -> pd.DataFrame:
+    """One line per pair of tokens: who reads, who is read, the weight before and after, and the change."""
+    start, stop = naming.part(effect.tokens, tokens)
+    names = np.array([f"{place} {effect.pieces[place]}" for place in range(start, stop)])
+    reads, read = np.tril_indices(stop - start)
+    before, after = (weights[start:stop, start:stop][reads, read] for weights in maps_of(effect, layer, loop, index))
+    columns = {"before": before, "after": after, "change": after - before}
+    return pd.DataFrame({"reads": names[reads], "is read": names[read], **columns})
 
 
 def influence(influence: Influence, *, tokens: tuple[int, int] | None = None) -> pd.DataFrame:

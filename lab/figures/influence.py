@@ -19,7 +19,8 @@ NAMED = 3
 def influence(influence: Influence, *, tokens: tuple[int, int] | None = None, theme: str = "light") -> go.Figure:
     """Three rows of bars over the tokens up to the one that predicts, and those after it where a model reads them.
 
-    The three strongest of each row are named. In the third row red made the target likelier and blue less likely.
+    The three strongest of each row are named. In the third row red made the target likelier and blue less likely. The
+    token that predicts often matters by far the most: its bar may leave the picture, and its value stands beside it.
     """
     c = colours(theme)
     start, stop = tokens or (0, last_of(influence) + 1)
@@ -40,15 +41,17 @@ def influence(influence: Influence, *, tokens: tuple[int, int] | None = None, th
             row=row,
             col=1,
         )
+        low, high = _room(values, influence.position - start)
         for place in influence.strongest(way, NAMED):
             if start <= place < stop:
-                name, height = pieces[place - start].strip() or " ", float(values[place - start])
+                name, height = naming.escaped(pieces[place - start].strip() or " "), float(values[place - start])
+                inside = low <= height <= high
                 figure.add_annotation(
-                    x=place - start, y=height, text=naming.escaped(name), showarrow=False,
-                    yshift=9 if height >= 0 else -9, yanchor="middle",
-                    font={"size": 11, "color": c.text}, row=row, col=1,
+                    x=place - start, y=min(max(height, low), high), text=name if inside else f"{name} {height:.3g} ",
+                    showarrow=False, yshift=(9 if height >= 0 else -9) * (1 if inside else -1), yanchor="middle",
+                    xanchor="center" if inside else "right", font={"size": 11, "color": c.text}, row=row, col=1,
                 )  # fmt: skip
-        figure.update_yaxes(row=row, col=1, nticks=4, range=_room(values))
+        figure.update_yaxes(row=row, col=1, nticks=4, range=[low, high])
     figure.update_layout(bargap=0.15)
     figure.update_xaxes(**naming.ticks(pieces, most=64), tickangle=-90, showgrid=False)
     asked = naming.escaped(influence.target), context(influence.probe.pieces, influence.position)
@@ -74,8 +77,11 @@ def last_of(influence: Influence) -> int:
     return max(influence.position, *(int(places[-1]) if len(places) else 0 for places in moved))
 
 
-def _room(values: np.ndarray) -> list[float]:
-    """A range with room for names above the highest bar and below the lowest."""
-    high, low = max(float(values.max()), 0.0), min(float(values.min()), 0.0)
+def _room(values: np.ndarray, own: int) -> tuple[float, float]:
+    """A range for all bars but, where it is several times as large as any other, that of the token at ``own``."""
+    others = np.delete(values, own) if 0 <= own < len(values) else values
+    if not others.any() or np.abs(values).max() < 3 * np.abs(others).max():
+        others = values
+    high, low = max(float(others.max()), 0.0), min(float(others.min()), 0.0)
     space = 0.16 * (high - low or 1.0)
-    return [low - space if low else 0.0, high + space]
+    return low - space if low else 0.0, high + space

@@ -269,7 +269,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
         attention_map, map_pair, map_grid, map_profile, leak_map, gradient_map, row_check, lens, lens_curve,
         exit_depth, reliability, state_growth, effect_tables.effect_tokens, effect_tables.effect_distribution,
-        effect_tables.influence, run_tables.loss_overlay, run_tables.contrast_filmstrip, run_tables.contrast_experts,
-        run_tables.contrast_maps,
+        effect_tables.effect_map, effect_tables.influence, run_tables.loss_overlay, run_tables.contrast_filmstrip,
+        run_tables.contrast_experts, run_tables.contrast_maps,
     )
 }  # fmt: skip

@@ -78,6 +78,9 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
         return [((reached()[0],), part) for part in ({}, {"tokens": (0, 1)}, {"tokens": (3, 20)})]
     if name == "effect_distribution":
         return [((reached()[0],), {"position": position}) for position in (0, 20, reached()[0].tokens - 1)]
+    if name == "effect_map":
+        places: list[dict[str, Any]] = [{"layer": 0}, {"layer": 1, "loop": 1, "index": 2, "tokens": (3, 20)}]
+        return [((reached()[0],), place) for place in places]
     if name == "influence":
         return [((reached()[1],), part) for part in ({}, {"tokens": (3, 20)})]
     if name in ("leak_map", "gradient_map", "row_check"):

@@ -1,0 +1,75 @@
+"""A panel that measures which tokens moved one prediction of the model most."""
+
+import streamlit as st
+
+from lab.app import reach
+from lab.app.scrub import Place
+from lab.jobs import Job
+from lab.measure.influence import Influence, influence
+
+SAYS = (
+    "Which earlier tokens made the model expect what it expects? Three answers, none of them the whole truth: what the "
+    "**maps** say was read (layer by layer, pass by pass, back to the tokens), how much the prediction moves with each "
+    "token's embedding (the **gradient**), and what the prediction loses when a token is blanked (**removal**)."
+)
+
+
+def influential(job: Job, place: Place) -> None:
+    """Draw the panel."""
+    with reach.drawer("Influential tokens: what moved a prediction", "influential", ":material/ads_click:") as is_open:
+        if not is_open:
+            return
+        subject = reach.subject_of(job, place.probe)
+        if subject is None:
+            return
+        st.markdown(SAYS)
+        tokens = place.probe.tokens
+        position = st.slider(
+            "Prediction after token", 0, tokens - 1, min(tokens - 1, 63), key=f"influential-{tokens}",
+            help="The further on, the longer it takes: each token up to there is blanked once.",
+        )  # fmt: skip
+        st.caption(f"…{_escaped(''.join(place.probe.pieces[max(0, position - 11) : position + 1]))} **?**")
+        asked = (subject, position)
+        if st.button("Measure", key="influential-do", type="primary", icon=":material/ads_click:"):
+            st.session_state["influential-asked"] = asked
+        if st.session_state.get("influential-asked") != asked:
+            return
+        with st.spinner(f"The model is reading the text {position + 1} times, each time without one token…"):
+            found = _influence(subject, subject.written, position)
+        reach.show(
+            "influence",
+            "**One bar per token up to the one that predicts.** Above: shares of what was read. Middle: how strongly "
+            "the prediction hangs on each token. Below: red made it likelier, blue less likely. *Look for* tokens that "
+            "all three name. *Surprising would be:* a token that is read much and whose removal changes nothing.",
+            found, told(subject, position),
+        )  # fmt: skip
+
+
+def told(subject: reach.Subject, position: int) -> str:
+    """Python that finds the same, as ``found``."""
+    lines = [
+        "import strawberry",
+        "from lab import figures",
+        "from lab.measure.influence import influence",
+        "",
+        f'run = strawberry.open_run("runs/{subject.folder.name}")',
+        f"text = {subject.text!r}",
+        f"found = influence(run.model({subject.step}), run.tokenizer, text, {position}, step={subject.step}, "
+        f"run={subject.folder.name!r}, max_tokens={subject.tokens})",
+    ]
+    return "\n".join(lines)
+
+
+@st.cache_resource(max_entries=8, hash_funcs=reach.HASHED, **reach.KEEP)
+def _influence(subject: reach.Subject, written: int, position: int) -> Influence:
+    del written
+    model, tokenizer = reach.model_of(subject)
+    taken = reach.before_of(subject).probe
+    with reach.alone():
+        return influence(model, tokenizer, subject.text, min(position, taken.tokens - 1), taken=taken)
+
+
+def _escaped(text: str) -> str:
+    for mark in "\\`*_[]<>$~:":
+        text = text.replace(mark, "\\" + mark)
+    return text
