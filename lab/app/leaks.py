@@ -58,7 +58,7 @@ def page() -> None:
         "What to judge", list(SOURCES), default="family", key="judge", bind="query-params", required=True,
         format_func=SOURCES.__getitem__,
     )  # fmt: skip
-    found = {"family": _of_family, "run": _of_run, "own": _of_own}[str(source)]()
+    found = shell.guarded({"family": _of_family, "run": _of_run, "own": _of_own}[str(source)])()
     if found is not None:
         draw(*found)
 

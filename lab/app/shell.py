@@ -22,7 +22,7 @@ RUN = "run"  # the key of the run picker, and its name in the page's address
 
 def pages() -> dict[str, Any]:
     """The pages by short name, in the order of the navigation."""
-    from lab.app import attention, experts, recursion, retention, train
+    from lab.app import attention, compare, experts, generate, leaks, recursion, retention, runs, train
 
     return {
         "train": st.Page(train.page, title="Train", icon=":material/play_circle:", url_path="train", default=True),
@@ -32,6 +32,10 @@ def pages() -> dict[str, Any]:
             attention.page, title="Attention and AFT", icon=":material/grid_on:", url_path="attention"
         ),
         "recursion": st.Page(recursion.page, title="Recursion", icon=":material/loop:", url_path="recursion"),
+        "leaks": st.Page(leaks.page, title="Leaks", icon=":material/visibility:", url_path="leaks"),
+        "generate": st.Page(generate.page, title="Generate", icon=":material/edit_note:", url_path="generate"),
+        "compare": st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        "runs": st.Page(runs.page, title="Runs", icon=":material/folder_open:", url_path="runs"),
     }
 
 
@@ -71,7 +75,7 @@ def guarded(draw: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return draw(*args, **kwargs)
         except StrawberryError as error:
-            st.error(_sentence(error), icon=":material/error:")
+            st.error(sentence(error), icon=":material/error:")
         except Exception as error:
             logging.getLogger(__name__).exception("a page failed")
             st.error(
@@ -88,7 +92,7 @@ def attempt(action: Callable[[], Any]) -> None:
     try:
         action()
     except StrawberryError as error:
-        st.session_state["complaint"] = _sentence(error)
+        st.session_state["complaint"] = sentence(error)
 
 
 def complain() -> None:
@@ -185,7 +189,8 @@ def _begin(page: Any) -> None:
         st.switch_page(page, query_params={**st.query_params.to_dict(), RUN: live[0].name})
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """What an error says, as one sentence."""
     text = str(error)
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
