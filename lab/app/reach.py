@@ -23,6 +23,13 @@ from lab.probe import Probe
 from strawberry.errors import RunError, StrawberryError
 from strawberry.runs import open_run
 
+# A line of text has sixteen tokens: on a narrow page it scrolls rather than to write them over one another.
+STYLE = """<style>
+@media (max-width: 900px) {
+  .st-key-exhibit-reach-effect_tokens [data-testid="stElementContainer"] {overflow-x: auto}
+  .st-key-exhibit-reach-effect_tokens .strawberry-canvas {min-width: 860px}
+}
+</style>"""
 # Taps belong to the model, and torch has one number of threads for all: one at a time.
 _alone = threading.Lock()
 
@@ -138,6 +145,7 @@ def _ask(subject: Subject, wanted: Sequence[Intervention]) -> Asked | None:
 def _result(effect: Effect, asked: Asked, redraw: Callable[[str], None]) -> None:
     """Loss, the text token by token, one prediction, and the page's main view before and after."""
     st.divider()
+    st.html(STYLE)
     before, after = effect.mean_loss
     first, second, third = st.columns([2, 2, 5], vertical_alignment="center")
     first.metric(
