@@ -150,7 +150,8 @@ def attention_map(q: Tensor, k: Tensor, window: int, sinks: int = 0) -> Tensor:
     scores = torch.einsum("bthd,bshd->bhts", q, k) / math.sqrt(q.shape[-1])
     seen = visible(q.shape[1], k.shape[1], window, q.device)
     if sinks and window:
-        seen = seen | (visible(q.shape[1], k.shape[1], 0, q.device) & (torch.arange(k.shape[1], device=q.device) < sinks))
+        first = torch.arange(k.shape[1], device=q.device) < sinks
+        seen = seen | (visible(q.shape[1], k.shape[1], 0, q.device) & first)
     return scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
 
 
