@@ -3,5 +3,6 @@
 # Before torch is loaded: it decides how waiting threads wait.
 import strawberry  # noqa: F401
 from lab.probe import Probe, probe
+from lab.report import report
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Probe", "probe", "report"]

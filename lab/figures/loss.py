@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.figures.theme import colours, finish
+from strawberry.events import Event
 
 MOST_POINTS = 2000
 
@@ -90,37 +91,40 @@ def loss_curve(
     return finish(figure, theme, title=title or "Loss", about=about, name="loss_curve", height=420)
 
 
-def loss_curve_of(
-    events: Iterable[Mapping[str, Any]],
-    *,
-    bytes_per_token: float | None = None,
-    title: str = "",
-    theme: str = "light",
-) -> go.Figure:
-    """`loss_curve` of a run's events, as dicts with the key "event".
+def losses_of(
+    events: Iterable[Mapping[str, Any] | Event], bytes_per_token: float | None = None
+) -> tuple[tuple[list[int], list[float]], dict[str, Any]]:
+    """The arguments of `loss_curve`, (steps, losses) and options, from a run's events; a dict has the key "event".
 
     A resumed run's events after its checkpoint count no more; `bytes_per_token` is taken from the run's start.
     """
     trained: dict[int, float] = {}
     evaluated: dict[int, float] = {}
     for event in events:
-        if event["event"] == "started":
-            bytes_per_token = bytes_per_token or event.get("bytes_per_token")
+        told = event.to_dict() if isinstance(event, Event) else event
+        if told["event"] == "started":
+            bytes_per_token = bytes_per_token or told.get("bytes_per_token")
             for values in (trained, evaluated):
-                for step in [step for step in values if step > event["step"]]:
+                for step in [step for step in values if step > told["step"]]:
                     del values[step]
-        elif event["event"] == "step":
-            trained[event["step"]] = float(event["loss"])
-        elif event["event"] == "evaluated":
-            evaluated[event["step"]] = float(event["loss"])
-    return loss_curve(
-        list(trained),
-        list(trained.values()),
-        validation=(list(evaluated), list(evaluated.values())),
-        bytes_per_token=bytes_per_token,
-        title=title,
-        theme=theme,
-    )
+        elif told["event"] == "step":
+            trained[told["step"]] = float(told["loss"])
+        elif told["event"] == "evaluated":
+            evaluated[told["step"]] = float(told["loss"])
+    validation = list(evaluated), list(evaluated.values())
+    return (list(trained), list(trained.values())), {"validation": validation, "bytes_per_token": bytes_per_token}
+
+
+def loss_curve_of(
+    events: Iterable[Mapping[str, Any] | Event],
+    *,
+    bytes_per_token: float | None = None,
+    title: str = "",
+    theme: str = "light",
+) -> go.Figure:
+    """`loss_curve` of a run's events, such as `run.events()` or the lines of its event file as dicts."""
+    args, options = losses_of(events, bytes_per_token)
+    return loss_curve(*args, **options, title=title, theme=theme)
 
 
 def _second_axis(figure: go.Figure, low: float, high: float, per_byte: float) -> None:

@@ -19,4 +19,6 @@ def test_page_is_whole_offline_and_says_what_it_shows(probe, tmp_path):
 
 def test_dark_page_has_the_dark_background(probe, tmp_path):
     page = figures.to_html([figures.spectrum(probe, theme="dark")], tmp_path / "page.html")
-    assert f"background: {figures.colours('dark').page}" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert 'data-theme="dark"' in text
+    assert f"--page: {figures.colours('dark').page}" in text
