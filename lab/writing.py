@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from strawberry.recursion.exits import EXITS, exit_rule
 from strawberry.recursion.think import check
 from strawberry.runs import open_run
 
-MOST_TOKENS = 2000
-LIKELIEST = 6  # alternatives kept of each token
+MOST_TOKENS = 1000
+LIKELIEST = 5  # alternatives kept of each token
 PACE = 1 / 60  # seconds between two tokens at least: fast enough to watch, and no core is busy for long
 UNSEEN = 90.0  # seconds without a look after which nobody is taken to be there any more
 KEPT_MODELS = 2
 
+_numbers = count(1)
 # One text at a time, whoever asks: training shares the machine.
 _turn = threading.Semaphore(1)
 _models: "OrderedDict[tuple[str, int, int], tuple[Any, Any]]" = OrderedDict()
@@ -71,11 +73,12 @@ class Written:
 class Writing:
     """A text that is being written; the thread appends to ``tokens``, and :meth:`look` keeps it going.
 
-    ``state`` is waiting, loading, writing, done, stopped or failed, and ``sentence`` says it in words.
+    ``number`` tells it from all others here; ``state`` is waiting, loading, writing, done, stopped or failed,
+    and ``sentence`` says it in words.
     """
 
     def __init__(self, folder: Path, wish: Wish) -> None:
-        self.folder, self.wish = folder, wish
+        self.folder, self.wish, self.number = folder, wish, next(_numbers)
         self.tokens: list[Written] = []
         self.prompt_tokens = 0
         self.seconds = 0.0

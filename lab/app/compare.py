@@ -5,6 +5,7 @@ import streamlit as st
 from lab import jobs, recorded
 from lab.app import live, shell
 from lab.app.exhibit import exhibit
+from lab.app.keeping import literal
 from lab.app.scrub import Place
 from lab.app.view import view
 from lab.figures.contrast import same_text
@@ -22,7 +23,7 @@ KINDS = {"attention": "attention experts", "swiglu": "SwiGLU experts", "ffn": "f
 
 def page() -> None:
     """A at the shared scrubbers, B beside it."""
-    view("Compare", ABOUT, "08_an_honest_ablation", draw)
+    view("Compare", ABOUT, "02_retention_by_hand", draw)
 
 
 def draw(job: Job, place: Place) -> None:
@@ -99,7 +100,8 @@ def _second(job: Job, place: Place) -> tuple[Probe, int] | None:
 
 
 def _told(probe: Probe, layer: int) -> str:
-    return f"{probe.run} · step {probe.step:,} · layer {layer}, {probe.mixer_name(layer)} · {probe.tokens} tokens"
+    name, mixer = literal(str(probe.run)), probe.mixer_name(layer)
+    return f"{name} · step {probe.step:,} · layer {layer}, {mixer} · {probe.tokens} tokens"
 
 
 def _weights(place: Place, other: Probe, layer: int) -> None:

@@ -33,10 +33,10 @@ def rename_dialog(folder: Path, name: str) -> None:
 def delete_dialog(folder: Path, doomed: list[tuple[str, int]]) -> None:
     """Ask once more, name by name."""
     total = words.size(sum(size for _, size in doomed))
-    what = f"the run **{doomed[0][0]}**" if len(doomed) == 1 else f"these {len(doomed)} runs"
+    what = f"the run **{literal(doomed[0][0])}**" if len(doomed) == 1 else f"these {len(doomed)} runs"
     st.markdown(f"This removes {what} ({total}) with all checkpoints, events and pictures. It cannot be undone.")
     if len(doomed) > 1:
-        st.markdown("\n".join(f"- {name} ({words.size(size)})" for name, size in doomed))
+        st.markdown("\n".join(f"- {literal(name)} ({words.size(size)})" for name, size in doomed))
     first, second = st.columns(2)
     if second.button("Keep", width="stretch", key="keep-it"):
         st.rerun()
@@ -70,7 +70,7 @@ def export_dialog(folder: Path) -> None:
     name = f"{folder.name}.zip"
     if size <= HELD:
         st.download_button(
-            f"Download {name} ({words.size(size)})", lambda: _packed(folder, bool(every)), name, "application/zip",
+            f"Download the .zip ({words.size(size)})", lambda: _packed(folder, bool(every)), name, "application/zip",
             key="download-run", icon=":material/download:", type="primary", on_click="ignore", width="stretch",
         )  # fmt: skip
         return
@@ -82,7 +82,7 @@ def export_dialog(folder: Path) -> None:
                 place.mkdir(exist_ok=True)
                 with open(place / name, "wb") as file:
                     parcel.export(folder, file, every=bool(every))
-            st.success(f"Written: {place / name}")
+            st.success(literal(f"Written: {place / name}"))
         except StrawberryError as error:
             st.error(shell.sentence(error))
 
@@ -116,6 +116,11 @@ def import_form(folder: Path) -> None:
             _done(f"“{job.name}” is here.", {"": job.name})
 
 
+def literal(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]~$<>])", r"\\\1", text)
+
+
 def _packed(folder: Path, every: bool) -> bytes:
     with parcel.packed(folder, every=every) as file:
         return file.read()
@@ -127,5 +132,5 @@ def _done(said: str, names: dict[str, str | None]) -> None:
     st.session_state[PICKED] = [name for name in [*ticked, names.get("")] if name]
     if (looked := st.session_state.get(shell.RUN)) in names:
         shell.choose(names[looked])
-    st.session_state["said"] = re.sub(r"([\\`*_\[\]~$])", r"\\\1", said)
+    st.session_state["said"] = literal(said)
     st.rerun()

@@ -10,6 +10,7 @@ import strawberry
 from lab import figures, jobs, notes, own, recorded
 from lab.app import shell
 from lab.app.exhibit import piece
+from lab.app.keeping import literal
 from lab.causality import Verdict, shrunk, verdict
 from lab.jobs import Job
 from strawberry.config import Config
@@ -53,7 +54,7 @@ def page() -> None:
     """Choose what to judge, and see what moved."""
     st.title("Leaks", anchor=False)
     st.markdown(ABOUT)
-    st.caption(f"{KINDS} Taught by the notebook `notebooks/02_retention_by_hand.ipynb`.")
+    st.caption(f"{KINDS} Taught by the notebook `notebooks/03_why_the_published_form_cheats.ipynb`.")
     source = st.segmented_control(
         "What to judge", list(SOURCES), default="family", key="judge", bind="query-params", required=True,
         format_func=SOURCES.__getitem__,
@@ -66,11 +67,11 @@ def page() -> None:
 def draw(found: Verdict, code: str) -> None:
     """The verdict in words, in numbers and in maps; ``code`` makes the same verdict."""
     with st.container(key="verdict"):
-        words = found.sentence.replace("*", "\\*").replace("_", "\\_")
+        headline, _, finding = literal(found.sentence).partition(": ")
         if found.causal:
-            st.success(f"**Causal.** {words}.", icon=":material/verified_user:")
+            st.success(f"**{headline}**: {finding}.", icon=":material/verified_user:")
         else:
-            st.warning(f"**It leaks.** {words}.", icon=":material/visibility:")
+            st.warning(f"**{headline}**: {finding}.", icon=":material/visibility:")
     with st.container(horizontal=True, gap="medium", key="numbers"):
         _number("Earlier outputs moved by", found.worst_earlier_change, "When later tokens changed; must be nothing.")
         _number("Moved by other rows", found.worst_other_row_change, "When the rest of the batch changed, or was gone.")

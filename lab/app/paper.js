@@ -1,6 +1,7 @@
 // Text as a model writes it: a span for each token, coloured by how sure the model was, and beneath it the alternatives.
 
 const HEADS = { probability: "probability", confidence: "confidence", passes: "passes" }
+const FULL = 10 // bits of surprise at which the colour is full: one in a thousand
 const papers = new WeakMap()
 
 function element(name, className, text) {
@@ -32,9 +33,10 @@ class Paper {
   }
 
   take(data) {
-    if (data.id !== this.id) {
-      this.id = data.id
+    if (data.number !== this.number) {
+      this.number = data.number
       this.tokens = []
+      this.coloured = 0
       this.locked = null
       this.sheet.replaceChildren(element("span", "given", data.prompt))
       this.caret = element("span", "caret")
@@ -42,21 +44,30 @@ class Paper {
     }
     for (const token of data.tokens.slice(this.tokens.length)) {
       const [text, piece] = token
-      const span = element("span", text ? "token" : "token part", text || "·")
+      const span = element("span", text ? "token" : "token part", text ? "" : "·")
+      // A line break has no width that could be pointed at.
+      for (const [place, part] of text.split("\n").entries()) {
+        if (place) span.append(element("span", "break", "⏎"), "\n")
+        span.append(part)
+      }
       span.dataset.index = this.tokens.length
       this.tokens.push(token)
       this.sheet.insertBefore(span, this.caret)
     }
     this.caret.hidden = !data.live
     this.colour(data.colour, data.passes)
-    this.tell(this.locked ?? (data.live ? this.tokens.length - 1 : null))
+    this.live = data.live
+    this.sheet.dataset.number = data.number
+    this.sheet.dataset.live = data.live
+    this.tell(this.locked)
   }
 
   // How doubtful a token was, from 0 to 1.
   doubt(token) {
     if (this.by === "confidence") return 1 - (token[5] ?? 1)
     if (this.by === "passes") return this.most > 1 ? ((token[6] ?? 1) - 1) / (this.most - 1) : 0
-    return 1 - token[2]
+    // By bits: between one in a hundred and one in ten there is more to see than between nine and ten in ten.
+    return Math.min(1, -Math.log2(Math.max(token[2], 1e-9)) / FULL)
   }
 
   colour(by, most) {
@@ -68,7 +79,7 @@ class Paper {
       spans[place].style.setProperty("--doubt", `${Math.round(60 * this.doubt(this.tokens[place]))}%`)
     }
     this.coloured = spans.length
-    const ends = by === "passes" ? ["1 pass", `${most} passes`] : ["100 %", "0 %"]
+    const ends = { probability: ["100 %", "0.1 %"], confidence: ["1", "0"], passes: ["1", String(most)] }[by]
     this.key.replaceChildren(element("span", "", `${HEADS[by]}: ${ends[0]}`), element("span", "ramp"), element("span", "", ends[1]))
   }
 
@@ -98,14 +109,23 @@ class Paper {
     this.sheet.querySelector(".chosen")?.scrollIntoView({ block: "nearest" })
   }
 
-  tell(place) {
+  // What is told of while nothing is pointed at: the newest token, and in the end the most surprising one.
+  resting() {
+    if (this.live) return this.tokens.length - 1
+    return this.tokens.reduce((best, token, place) => (token[2] < this.tokens[best][2] ? place : best), 0)
+  }
+
+  tell(chosen) {
     this.sheet.querySelector(".chosen")?.classList.remove("chosen")
-    const token = place === null || place === undefined ? undefined : this.tokens[place]
+    const place = chosen ?? this.resting()
+    const token = this.tokens[place]
     if (!token) {
       this.detail.replaceChildren(element("p", "hint", "Point at a token, or walk with the arrow keys, to see what else it could have been."))
       return
     }
-    if (place === this.locked) this.sheet.querySelectorAll(".token")[place]?.classList.add("chosen")
+    if (chosen === null && !this.live) this.hint = "the most surprising token; point at another, or walk with the arrow keys"
+    else this.hint = ""
+    if (chosen !== null || !this.live) this.sheet.querySelectorAll(".token")[place]?.classList.add("chosen")
     const [, piece, probability, rank, likeliest, confidence, passes] = token
     const rows = element("div", "bars")
     const listed = likeliest.some(([other]) => other === piece) ? likeliest : [...likeliest, [piece, probability]]
@@ -123,6 +143,7 @@ class Paper {
     if (confidence !== null) words.push(`confidence ${confidence.toFixed(2)}`)
     const line = element("p", "line")
     line.append(element("code", "", shown(piece)), element("span", "", words.join(" · ")))
+    if (this.hint) line.append(element("span", "hint", this.hint))
     this.detail.replaceChildren(line, rows)
   }
 }

@@ -17,7 +17,7 @@ def paper(writing: Writing, colour: str) -> None:
     tokens = list(writing.tokens)
     deepest = max((token.passes or 1 for token in tokens), default=1)
     told = {
-        "id": f"{id(writing)}",
+        "number": writing.number,
         "prompt": writing.wish.prompt,
         "live": writing.live,
         "colour": colour,

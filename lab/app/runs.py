@@ -149,7 +149,7 @@ def _curves(chosen: list[Entry], *, picked: bool) -> None:
     about = "" if picked else f"The {len(curves)} newest runs, since none is ticked. " if len(curves) > 1 else ""
     if len(tokens) > 1 and unit == "nats":
         about += "**These runs cut text into different tokens: compare them in bits per byte.** "
-    if len(with_losses) > MOST:
+    if picked and len(with_losses) > MOST:
         about += f"Only the first {MOST} are drawn. "
     figure = figures.loss_overlay(curves, by=str(by), unit=str(unit), theme=shell.theme())
     piece(

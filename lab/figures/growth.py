@@ -45,11 +45,14 @@ def state_growth(
     figure.update_xaxes(title_text="tokens read, the prompt's included", rangemode="normal")
     figure.update_yaxes(title_text="numbers per text", rangemode="tozero", tickformat="~s")
     if len(y) > 1 and y[-1] > y[0]:
-        about = f"grows by {(y[-1] - y[0]) / (x[-1] - x[0]):,.0f} numbers a token: {y[0]:,.0f} to {y[-1]:,.0f}"
+        each = (y[-1] - y[0]) / (x[-1] - x[0])
+        about = f"grows by {each:,.0f} numbers a token on average: {y[0]:,.0f} to {y[-1]:,.0f}"
     else:
         about = f"{y[-1]:,.0f} numbers, however long the text" if len(y) else "waiting for the first token"
     if prompt:
         about += f" · {prompt} tokens were given"
+    # In so low a figure the legend would run into the axis.
+    figure.update_layout(legend_y=-0.42)
     return finish(
         figure,
         theme,

@@ -34,7 +34,8 @@ def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
         figure,
         theme,
         title=f"{verdict.name}: {'causal' if verdict.causal else 'LEAKS'}",
-        about=verdict.sentence.split(": ", 1)[-1],
+        about=f"largest change of an earlier output: {verdict.worst_earlier_change:.2g}"
+        + (" (none)" if verdict.worst_earlier_change <= verdict.tolerance else ""),
         name="leak_map",
         height=520,
     )

@@ -19,6 +19,8 @@ DRAWN = {
     "attention": "Who reads whom",
     "recursion": "Loss of the next token",
 }
+# Pages that show more than one run's pictures; a text that a run writes has a test of its own.
+MORE = {"leaks": "causal", "compare": "wC of qkv", "runs": "run beside run"}
 
 
 def patience(seconds: float) -> float:
@@ -146,9 +148,9 @@ def test_every_page_in_the_dark_and_in_a_narrow_window(
     page.goto(f"{served.address}/?run=strawberry-nano-1")
     drawn(page, "Loss")
     shoot(page, artefacts / f"4-train-{scheme}-{width}.png")
-    for name in PAGES:
+    for name, words in (DRAWN | MORE).items():
         page.goto(f"{served.address}/{name}?run=strawberry-nano-1")
-        drawn(page, DRAWN[name])
+        drawn(page, words)
         shoot(page, artefacts / f"4-{name}-{scheme}-{width}.png")
         sideways = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert sideways <= width

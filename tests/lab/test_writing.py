@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_one_sentence(runs: Path, monkeypatch: pytest.
         held = write(runs / "strawberry", **wish)
         assert held.state == "failed"
         assert words in held.sentence
-    with pytest.raises(StrawberryError, match="1 to 2,000 tokens"):
+    with pytest.raises(StrawberryError, match="1 to 1,000 tokens"):
         Writing(runs / "strawberry", Wish(2, max_tokens=10**9)).start()
     monkeypatch.setattr(process, "free_memory", lambda: 10.0)
     writing._models.clear()

@@ -81,7 +81,7 @@ def test_the_code_beside_it_writes_the_same(draw: Draw, finished: Path, monkeypa
 
 def test_stop_and_another_run_end_it(draw: Draw, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.writing.PACE", 0.2)
-    app = draw("generate", finished, run="berry", tokens="2000", temperature="1.0")
+    app = draw("generate", finished, run="berry", tokens="1000", temperature="1.0")
     app.button(key="write").click().run()
     first = app.session_state[SHOWN]
     assert not app.button(key="stop-writing").disabled and app.button(key="write").disabled

@@ -17,7 +17,7 @@ Draw = Callable[..., Any]
 
 def test_it_opens_on_a_verdict_with_its_maps(draw: Draw) -> None:
     app = draw("leaks").whole()
-    assert "Causal." in app.success[0].value
+    assert "is causal" in app.success[0].value
     assert len(app.figures) == 3
     assert {metric.value for metric in app.metric} == {"nothing"}
     assert app.said.count("*A leak:*") == 3
@@ -37,13 +37,13 @@ def test_what_leaks_lights_up_and_nothing_else(draw: Draw, family: str, fields: 
     app = draw("leaks", **{"leak-family": family, "leak-fields": fields}).whole()
     assert bool(app.warning) == leaks
     assert bool(app.success) != leaks
-    assert ("It leaks." in app.said) == leaks
+    assert ("LEAKS" in app.said) == leaks
 
 
 def test_an_example_is_one_press_away(draw: Draw) -> None:
     app = draw("leaks")
     app.button(key="example-Expert choice, no auxiliary router").click().run()
-    assert "It leaks." in app.whole().said
+    assert "LEAKS" in app.whole().said
     # A choice has no gradient: the maps disagree, and that is what there is to see.
     values = {metric.label: metric.value for metric in app.metric}
     assert values["Gradient of the future"] == "nothing" != values["Earlier outputs moved by"]
@@ -71,7 +71,7 @@ def test_the_chosen_run_is_judged_by_its_kind_or_by_its_weights(
     draw: Draw, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = draw("leaks", finished, run="leaky", judge="The chosen run").whole()
-    assert "It leaks." in app.said and len(app.figures) == 3
+    assert "LEAKS" in app.said and len(app.figures) == 3
     asked: list[Any] = []
     monkeypatch.setattr(own, "judged_run", lambda folder, step: asked.append((folder.name, step)) or verdict("gpt"))
     app = draw("leaks", finished, run="berry", judge="The chosen run")
@@ -86,7 +86,7 @@ def test_without_a_run_it_says_so(draw: Draw, finished: Path) -> None:
     assert "No run is chosen" in draw("leaks", judge="The chosen run").whole().said
     app = draw("leaks", finished, judge="The chosen run")
     app.button(key="look-berry").click().run()
-    assert "Causal." in app.whole().success[0].value
+    assert "is causal" in app.whole().success[0].value
 
 
 def test_ones_own_code_runs_only_when_asked_and_elsewhere(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_ones_own_code_runs_only_when_asked_and_elsewhere(draw: Draw, monkeypatc
     app.number_input(key="own-length").set_value(12)
     app.button(key="judge-own").click().run()
     assert asked == [("model.py:build", {"vocab_size": None, "seq_len": 12})]
-    assert "It leaks." in app.whole().said and len(app.figures) == 3
+    assert "LEAKS" in app.whole().said and len(app.figures) == 3
     app.text_input(key="own-source").input("bad.py").run()
     assert not app.figures
     app.button(key="judge-own").click().run()

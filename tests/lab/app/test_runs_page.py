@@ -104,7 +104,7 @@ def test_a_run_at_work_cannot_be_touched(draw: Draw, runs: Path, monkeypatch: py
 def test_a_run_goes_out_and_comes_in(draw: Draw, runs: Path, tmp_path: Path) -> None:
     app = draw("runs", runs, {PICKED: ["berry"]})
     app.button(key="export").click().run()
-    assert "Download berry.zip" in app.download_button[0].label
+    assert "Download the .zip" in app.download_button[0].label
     file = io.BytesIO()
     parcel.export(runs / "berry", file)
     app = draw("runs", runs)
