@@ -40,7 +40,9 @@ def _largest_of_lines(table: pd.DataFrame, most: int = 3) -> tuple[pd.DataFrame,
     for place in range(order.shape[1]):
         names = np.asarray(others, dtype=object)[order[:, place]]
         values = weights[line, order[:, place]]
-        brief[f"largest {place + 1}"] = [f"{name}: {value:.3g}" for name, value in zip(names, values, strict=True)]
+        brief[f"largest {place + 1}"] = [
+            f"{name}: {value:.3g}" if value else "" for name, value in zip(names, values, strict=True)
+        ]
     return pd.DataFrame(brief), f"In brief: the {most} largest of each line's {len(others)} entries."
 
 

@@ -122,15 +122,16 @@ def _figure(plate: Plate, number: int) -> str:
     name = f"{(layout.get('meta') or {}).get('figure', 'figure')}-{number}"
     parts = [f"<p>{_marked(plate.says)}</p>\n"] if plate.says else []
     parts.append(
-        f'<div class="plotly-graph-div" id="{name}" role="img" aria-label="{html.escape(title)}" '
+        f'<div class="frame"><div class="plotly-graph-div" id="{name}" role="img" aria-label="{html.escape(title)}" '
         f'style="min-height: {layout.get("height", 450)}px"></div>'
-        f'<script type="application/json">{told}</script>\n'
+        f'<script type="application/json">{told}</script></div>\n'
     )
     if plate.numbers is not None:
         brief, about = digest(plate.numbers)
         packed = base64.b64encode(gzip.compress(_csv(plate.numbers).encode(), mtime=0)).decode()
         button = f'<button data-csv="{packed}" data-name="{name}">Save all {len(plate.numbers):,} lines as CSV</button>'
-        parts.append(_folded("Numbers", f"{_text(about) if about else ''}{_table(brief)}{button}"))
+        words = f'<p class="quiet">{html.escape(about)}</p>' if about else ""
+        parts.append(_folded("Numbers", f"{words}{_table(brief)}{button}"))
     if plate.code:
         parts.append(_folded("The code that redraws it", f"<pre>{html.escape(plate.code)}</pre>"))
     return f"<figure>\n{''.join(parts)}</figure>\n"
