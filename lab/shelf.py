@@ -153,12 +153,28 @@ def created(job: Job) -> float:
 
 def size(folder: Path) -> int:
     """Bytes that a run takes on the disk; what links lead to is not counted."""
+    # The record grows all the time, everything else by files that come and go.
+    parts = (folder, folder / "probes", folder / "checkpoints")
+    return _rest(str(folder), tuple(_stat(part).st_mtime_ns for part in parts)) + _stat(folder / "events.jsonl").st_size
+
+
+@lru_cache(maxsize=512)
+def _rest(folder: str, changed: tuple[int, ...]) -> int:
+    del changed
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size
+            if name != "events.jsonl":
+                total += _stat(os.path.join(place, name)).st_size
     return total
+
+
+def _stat(path: str | Path) -> os.stat_result:
+    """What the system knows of a file; nothing at all where there is none."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        return os.stat_result((0,) * 10)
 
 
 def _told(folder: Path) -> dict[str, Any]:

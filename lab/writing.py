@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ import torch
 
 import strawberry
 from lab import process
+from lab.gather import ROUTERS
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.model import Strawberry
 from strawberry.recursion.exits import EXITS, exit_rule
 from strawberry.recursion.think import check
 from strawberry.runs import open_run
+from strawberry.tap import taps
 
 MOST_TOKENS = 1000
 LIKELIEST = 5  # alternatives kept of each token
@@ -57,7 +61,8 @@ class Written:
 
     probability: the model's own. rank: 1 for the likeliest token. likeliest: the likeliest tokens, as (label,
     probability). confidence, passes: those of the position that predicted it, with an exit rule. state: numbers that
-    the model declares to carry for this one text when it predicts the token.
+    the model declares to carry for this one text when it predicts the token. experts: (layer, kind of router, numbers
+    of the experts) that worked on that position last, where all tokens go through all passes.
     """
 
     text: str
@@ -68,6 +73,7 @@ class Written:
     confidence: float | None
     passes: int | None
     state: int
+    experts: tuple[tuple[int, str, tuple[int, ...]], ...] = ()
 
 
 class Writing:
@@ -131,7 +137,11 @@ class Writing:
         wish = self.wish
         self.state, self.sentence = "loading", f"Loading the checkpoint of step {wish.step:,}."
         model, tokenizer = load(self.folder, wish.step)
-        heard = _Heard(model)
+        with _Heard(model, experts=wish.exit is None) as heard:
+            self._tokens(heard, tokenizer)
+
+    def _tokens(self, heard: "_Heard", tokenizer: Any) -> None:
+        wish = self.wish
         tokens = strawberry.generate(
             heard, tokenizer, wish.prompt, wish.max_tokens, wish.temperature, wish.top_k, wish.top_p, wish.seed,
             wish.exit, wish.threshold, wish.max_loops,
@@ -197,11 +207,37 @@ def exits(config: Config) -> dict[str, str]:
 
 
 class _Heard:
-    """A model as :func:`strawberry.generate` wants one, whose last logits (vocab_size,) stay to be looked at."""
+    """A model as :func:`strawberry.generate` wants one, whose last logits (vocab_size,) stay to be looked at.
 
-    def __init__(self, model: Strawberry) -> None:
+    With ``experts``, whom its routers chose stays too, unless tokens take different ways through the model.
+    """
+
+    def __init__(self, model: Strawberry, *, experts: bool = False) -> None:
         self.model = model
         self.logits = torch.empty(0)
+        self.gates: dict[tuple[int, str], torch.Tensor] = {}
+        self._detach: list[Callable[[], None]] = []
+        if experts and model.config.recursion == "all":
+            found = taps(model)
+            for layer in range(model.config.n_layers):
+                for kind, path in ROUTERS.items():
+                    if tap := found.get(f"layers.{layer}.{path}.gates"):
+                        self._detach.append(tap.attach(partial(self._hear, (layer, kind))))
+
+    def __enter__(self) -> "_Heard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for detach in self._detach:
+            detach()
+
+    def _hear(self, router: tuple[int, str], gates: torch.Tensor, _: int) -> None:
+        self.gates[router] = gates[0, -1]
+
+    def experts(self) -> tuple[tuple[int, str, tuple[int, ...]], ...]:
+        """Who worked on the last position, router by router."""
+        chosen = ((router, gates.nonzero()[:, 0].tolist()) for router, gates in self.gates.items())
+        return tuple((layer, kind, tuple(experts)) for (layer, kind), experts in chosen)
 
     def parameters(self) -> Any:
         return self.model.parameters()
@@ -225,7 +261,7 @@ def _written(token: Any, heard: _Heard, tokenizer: Any, tokens: int) -> Written:
     return Written(
         token.text, tokenizer.pieces([token.id])[0], token.probability, rank,
         tuple(zip(pieces, top.values.tolist(), strict=True)), token.confidence, token.passes,
-        heard.model.state_size(tokens),
+        heard.model.state_size(tokens), heard.experts(),
     )  # fmt: skip
 
 

@@ -154,6 +154,9 @@ def numbers(held: Writing) -> pd.DataFrame:
         line |= {"rank": token.rank, "instead": others}
         if token.passes is not None:
             line |= {"passes": token.passes, "confidence": token.confidence}
+        if token.experts:
+            chosen = (f"{layer} {kind} {' '.join(map(str, experts))}" for layer, kind, experts in token.experts)
+            line["experts"] = " · ".join(chosen)
         lines.append({**line, "state": token.state})
     return pd.DataFrame(lines)
 

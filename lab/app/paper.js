@@ -126,7 +126,7 @@ class Paper {
     if (chosen === null && !this.live) this.hint = "the most surprising token; point at another, or walk with the arrow keys"
     else this.hint = ""
     if (chosen !== null || !this.live) this.sheet.querySelectorAll(".token")[place]?.classList.add("chosen")
-    const [, piece, probability, rank, likeliest, confidence, passes] = token
+    const [, piece, probability, rank, likeliest, confidence, passes, experts] = token
     const rows = element("div", "bars")
     const listed = likeliest.some(([other]) => other === piece) ? likeliest : [...likeliest, [piece, probability]]
     for (const [other, chance] of listed) {
@@ -145,6 +145,10 @@ class Paper {
     line.append(element("code", "", shown(piece)), element("span", "", words.join(" · ")))
     if (this.hint) line.append(element("span", "hint", this.hint))
     this.detail.replaceChildren(line, rows)
+    if (!experts.length) return
+    const routed = element("p", "experts")
+    routed.append(element("span", "", "Experts at work, layer by layer:"), ...experts.map((words) => element("code", "", words)))
+    this.detail.append(routed)
   }
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import strawberry
 from lab import process, writing
@@ -15,6 +16,7 @@ from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.recursion.exits import EXITS
 from strawberry.runs import open_run
+from strawberry.tap import taps
 
 TEXT = "\n".join(f"the strawberry of line {number} is {'red' if number % 3 else 'green'}." for number in range(300))
 
@@ -80,6 +82,27 @@ def test_each_token_says_what_else_it_could_have_been(runs: Path) -> None:
             assert token.probability <= chances[-1]
         assert token.state == model.state_size(3 + number)
         assert token.passes is None
+
+
+def test_each_token_says_who_worked_on_it(runs: Path) -> None:
+    held = write(runs / "strawberry", prompt="the")
+    routers = {(layer, kind) for layer, kind, _ in held.tokens[0].experts}
+    assert {(0, "ffn"), (1, "attention"), (1, "ffn")} <= routers
+    config = small("strawberry")
+    for token in held.tokens:
+        for _, kind, experts in token.experts:
+            assert len(experts) == (config.attention_top_k if kind == "attention" else config.top_k)
+    # As the model itself says, of the position that predicted the last token.
+    run = open_run(runs / "strawberry")
+    model = run.model(2)
+    read = torch.tensor([run.tokenizer.encode("the")])
+    with strawberry.Trace.of(model, "layers.0.feedforward.router.gates") as trace:
+        model(read)
+    last = trace["layers.0.feedforward.router.gates"][-1][0, -1].nonzero()[:, 0].tolist()
+    assert dict(((layer, kind), list(experts)) for layer, kind, experts in held.tokens[0].experts)[0, "ffn"] == last
+    model = writing.load(runs / "strawberry", 2)[0]
+    assert not any(tap.live for tap in taps(model).values())
+    assert not write(runs / "homunculus", exit="fixed", threshold=1.0).tokens[0].experts
 
 
 def test_with_an_exit_rule_tokens_say_how_deep_they_went(runs: Path) -> None:
