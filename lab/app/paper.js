@@ -147,7 +147,7 @@ class Paper {
     this.detail.replaceChildren(line, rows)
     if (!experts.length) return
     const routed = element("p", "experts")
-    routed.append(element("span", "", "Experts at work, layer by layer:"), ...experts.map((words) => element("code", "", words)))
+    routed.append(element("span", "", "Experts at work:"), ...experts.map((words) => element("code", "", words)))
     this.detail.append(routed)
   }
 }

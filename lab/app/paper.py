@@ -9,7 +9,6 @@ from streamlit.components.v2 import component
 
 from lab.writing import Writing
 
-KINDS = {"attention": "att", "swiglu": "swi", "ffn": "ffn"}
 HERE = Path(__file__).parent
 
 
@@ -28,7 +27,8 @@ def paper(writing: Writing, colour: str) -> None:
                 token.text, token.piece, round(token.probability, 4), token.rank,
                 [[piece, round(chance, 4)] for piece, chance in token.likeliest],
                 None if token.confidence is None else round(token.confidence, 3), token.passes,
-                [f"{layer} {KINDS[kind]} {' '.join(map(str, experts))}" for layer, kind, experts in token.experts],
+                [f"layer {layer} {kind} {' '.join(f'E{expert}' for expert in chosen)}"
+                 for layer, kind, chosen in token.experts],
             ]
             for token in tokens
         ],

@@ -129,11 +129,13 @@ def _tools(folder: Path, picked: list[Entry]) -> None:
 
 
 def _curves(chosen: list[Entry], *, picked: bool) -> None:
-    with_losses = [curve for curve in (curve_of(entry) for entry in chosen[: 3 * MOST]) if len(curve.steps)]
-    if not with_losses:
+    curves: list[Curve] = []
+    for entry in chosen:
+        if len(curves) < MOST and len((curve := curve_of(entry)).steps):
+            curves.append(curve)
+    if not curves:
         st.caption("None of these runs has recorded a loss yet.")
         return
-    curves = with_losses[:MOST]
     tokens = {curve.bytes_per_token for curve in curves}
     known = None not in tokens
     first, second = st.columns(2)
@@ -149,7 +151,7 @@ def _curves(chosen: list[Entry], *, picked: bool) -> None:
     about = "" if picked else f"The {len(curves)} newest runs, since none is ticked. " if len(curves) > 1 else ""
     if len(tokens) > 1 and unit == "nats":
         about += "**These runs cut text into different tokens: compare them in bits per byte.** "
-    if picked and len(with_losses) > MOST:
+    if picked and len(chosen) > len(curves) == MOST:
         about += f"Only the first {MOST} are drawn. "
     figure = figures.loss_overlay(curves, by=str(by), unit=str(unit), theme=shell.theme())
     piece(
