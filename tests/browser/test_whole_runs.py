@@ -126,7 +126,8 @@ def test_a_run_is_exported_imported_renamed_and_deleted(
     assert path.name == "spare.zip"
     with zipfile.ZipFile(path) as parcel:
         assert "spare/config.json" in parcel.namelist()
-    page.keyboard.press("Escape")
+    # The download may have taken the focus away from the dialog.
+    page.get_by_role("dialog").press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
 
     page.get_by_role("button", name="Delete", exact=True).click()
