@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import strawberry
-from lab import process
+from lab import jobs, process
 from lab.gather import ROUTERS
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
@@ -29,7 +29,8 @@ from strawberry.tap import taps
 
 MOST_TOKENS = 1000
 LIKELIEST = 5  # alternatives kept of each token
-PACE = 1 / 60  # seconds between two tokens at least: fast enough to watch, and no core is busy for long
+PACE = 1 / 60  # seconds between two tokens at least: fast enough to watch
+REST = 3.0  # while a run trains: rest after each token, in times of what it took of the processor
 UNSEEN = 90.0  # seconds without a look after which nobody is taken to be there any more
 KEPT_MODELS = 2
 
@@ -148,17 +149,29 @@ class Writing:
         )  # fmt: skip
         self.prompt_tokens = len(tokenizer.encode(wish.prompt)) or 1
         self.state, self.sentence = "writing", ""
-        began = time.monotonic()
+        began = due = asked = time.monotonic()
+        worked, rest = time.thread_time(), self._rest()
         for token in tokens:
             self.tokens.append(_written(token, heard, tokenizer, self.prompt_tokens + len(self.tokens)))
-            self.seconds = time.monotonic() - began
+            now = time.monotonic()
+            self.seconds = now - began
             if self._over():
                 return
-            time.sleep(max(0.0, began + len(self.tokens) * PACE - time.monotonic()))
+            if now - asked > 2.0:
+                asked, rest = now, self._rest()
+            took = time.thread_time() - worked
+            due = max(due + PACE, now + rest * took)
+            self._stop.wait(max(0.0, due - time.monotonic()))
+            worked = time.thread_time()
         if len(self.tokens) < wish.max_tokens:
             self._end("done", "The model ended the text here.")
         else:
             self._end("done", f"{wish.max_tokens:,} tokens, as asked.")
+
+    def _rest(self) -> float:
+        """How long to rest after each token, in times of its work."""
+        status = (job.status() for job in jobs.every(self.folder.parent))
+        return REST if any(each.live and each.state != "paused" for each in status) else 0.0
 
     def _over(self) -> bool:
         if self._stop.is_set():

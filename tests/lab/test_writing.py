@@ -11,6 +11,7 @@ import torch
 
 import strawberry
 from lab import process, writing
+from lab.jobs import Job, Status
 from lab.writing import Wish, Writing
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
@@ -182,3 +183,18 @@ def waited(held: Writing, tokens: int) -> None:
     end = time.monotonic() + 30
     while len(held.tokens) < tokens and time.monotonic() < end:
         time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("endless")
+def test_it_rests_while_a_run_trains(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "REST", 1e6)
+    idle = Writing(runs / "strawberry", Wish(2)).start()
+    waited(idle, 3)
+    idle.stop()
+    monkeypatch.setattr(Job, "status", lambda job: Status("training"))
+    busy = Writing(runs / "strawberry", Wish(2)).start()
+    waited(busy, 1)
+    time.sleep(0.5)
+    assert len(busy.tokens) == 1
+    busy.stop()
+    assert busy.join(5).state == "stopped"
