@@ -28,9 +28,14 @@ class Crowd:
 
     def gather(self, x: Tensor) -> Tensor:
         """(batch, seq, …) -> (batch, most, …)."""
-        return x[torch.arange(x.shape[0], device=x.device)[:, None], self.places]
+        return x.flatten(0, 1).index_select(0, self._flat(x.shape[1]).flatten()).unflatten(0, self.places.shape)
 
     def scatter(self, x: Tensor, y: Tensor) -> Tensor:
         """x (batch, seq, …) with these tokens replaced by y (batch, most, …)."""
-        real, row = self.real, torch.arange(x.shape[0], device=x.device)[:, None].expand_as(self.places)
-        return x.index_put((row[real], self.places[real]), y[real].to(x.dtype))
+        from_, to = self.real.flatten().nonzero()[:, 0], self._flat(x.shape[1])[self.real]
+        new = y.flatten(0, 1).index_select(0, from_).to(x.dtype)
+        return x.flatten(0, 1).index_copy(0, to, new).view_as(x)
+
+    def _flat(self, seq: int) -> Tensor:
+        """The places among all tokens of all rows."""
+        return self.places + seq * torch.arange(len(self.places), device=self.places.device)[:, None]

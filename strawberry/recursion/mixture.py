@@ -15,6 +15,7 @@ from strawberry.experts.router import Router
 from strawberry.mixers.softmax import KVCache
 from strawberry.norm import norm
 from strawberry.recursion.crowd import Crowd
+from strawberry.rope import Rotation
 from strawberry.state import State
 from strawberry.tap import Tap
 from strawberry.walk import run_pass
@@ -131,12 +132,15 @@ class _Run:
         """x with the ``active`` tokens run through pass ``step``."""
         before, shares = self.before[step], self.config.depth_cache == "first" and step > 0
         self.counts.append(active.sum(dim=1))
+        if step == 0:
+            y, after = run_pass(self.model, x, step, self.call, before)
+            self.after.append(after)
+            return y
         if not active.any():
             self.after.append(before)
             return x
         crowd = Crowd.of(active)
-        call = replace(self.call, rows=Rows(self.seen[:, step], crowd.length))
-        call = replace(call, turn=self.model.turn(crowd.gather(self.positions), x))
+        call = replace(self.call, rows=Rows(self.seen[:, step], crowd.length), turn=self._turn(crowd))
         if shares:
             y = self._on_first(crowd.gather(x), step, crowd, call)
             self.after.append(None)
@@ -144,6 +148,11 @@ class _Run:
             y, after = run_pass(self.model, crowd.gather(x), step, call, before)
             self.after.append(after)
         return crowd.scatter(x, y)
+
+    def _turn(self, crowd: Crowd) -> Rotation:
+        """The rotations of a crowd's positions."""
+        cos, sin = (part if part.dim() == 3 else part.expand(len(crowd.places), -1, -1) for part in self.call.turn)
+        return Rotation(crowd.gather(cos), crowd.gather(sin))
 
     def _on_first(self, x: Tensor, step: int, crowd: Crowd, call: Call) -> Tensor:
         """A deeper pass whose queries read the first pass's keys and values of all tokens."""
