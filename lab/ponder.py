@@ -155,7 +155,7 @@ def _written(model: Any, tokenizer: Any, prompt: str, promise: Promise | None) -
     tokens = list(strawberry.generate(model, tokenizer, prompt, max_tokens=WRITTEN, **options))
     if promise is not None:
         return [Written(token.text, token.passes or 0, token.confidence) for token in tokens]
-    ids = [*(tokenizer.encode(prompt) or [tokenizer.end_id]), *(token.id for token in tokens)]
+    ids = [*(tokenizer.encode(prompt) or [tokenizer.start_id]), *(token.id for token in tokens)]
     with strawberry.Trace.of(model, "mixture.depth") as trace, torch.no_grad():
         model(torch.tensor([ids]))
     # The position before a token is the one that predicted it.

@@ -1,4 +1,4 @@
-"""The command line: ``strawberry train | generate | presets | leaks | lab``.
+"""The command line: ``strawberry train | generate | presets | data | leaks | lab``.
 
 Exit codes: 0 done, 1 a model that leaks, 2 something asked for that cannot work, 3 a training whose loss is no longer
 finite, 70 a fault of this program, 130 interrupted.
@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         values = parser().read(arguments)
         if values.command is None:
-            raise UsageError("a command is missing: train, generate, presets, leaks or lab; see strawberry --help")
+            raise UsageError(
+                "a command is missing: train, generate, presets, data, leaks or lab; see strawberry --help"
+            )
         return values.run_command(values)
     except StrawberryError as error:
         return _say(str(error), WRONG)
@@ -53,6 +55,7 @@ def parser() -> Parser:
     _train(commands.add_parser("train", usage="strawberry train [PRESET] [options]", help="train a model on text"))
     _generate(commands.add_parser("generate", help="write text with a trained model"))
     _presets(commands.add_parser("presets", help="list the presets and their sizes"))
+    _data(commands.add_parser("data", help="list what there is to train on, and its arguments"))
     _leaks(
         commands.add_parser(
             "leaks", usage="strawberry leaks PRESET|RUN [options]", help="say whether a model reads the future"
@@ -66,7 +69,11 @@ def _train(command: Parser) -> None:
     add = command.add_argument
     add("preset", nargs="?", metavar="PRESET", help="such as strawberry-nano; see strawberry presets")
     add("--config", metavar="FILE", help="a JSON configuration, as the architecture's author writes it, or a run's own")
-    add("--data", metavar="NAME|PATH", help="sotu (default), python, or a UTF-8 text file or folder")
+    add(
+        "--data", metavar="NAME|PATH",
+        help="sotu (default), python, a UTF-8 text file or folder, or a task or source such as mqar:pairs=4; see "
+        "strawberry data",
+    )  # fmt: skip
     add("--run", metavar="FOLDER", help="the run folder to write; without it nothing is kept")
     add("--steps", type=count, metavar="N", help="optimiser steps in all (default 200)")
     add("--resume", action="store_true", help="go on from the newest sound checkpoint of --run")
@@ -106,6 +113,11 @@ def _generate(command: Parser) -> None:
 def _presets(command: Parser) -> None:
     command.add_argument("--json", action="store_true", help="as JSON")
     _set(command, "commands", "presets")
+
+
+def _data(command: Parser) -> None:
+    command.add_argument("--json", action="store_true", help="as JSON")
+    _set(command, "listing", "data")
 
 
 def _leaks(command: Parser) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import safetensors.torch
 
 from strawberry.config import Config
-from strawberry.data import CORPORA, Tokenizer
+from strawberry.data import CORPORA, Tokenizer, is_made
 from strawberry.data.cache import write_atomically
 from strawberry.errors import ConfigError, DataError, RunError
 from strawberry.model import Strawberry
@@ -211,7 +211,7 @@ def _sorted(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _paths(asked: Asked, found: dict[str, Any], file: Path) -> None:
     options = asked.options
-    if "data" in options and options["data"] not in CORPORA:
+    if "data" in options and options["data"] not in CORPORA and not is_made(options["data"]):
         here = _path(options["data"])
         options["data"] = here if here.exists() or not (file.parent / here).exists() else file.parent / here
     if "run" in options:

@@ -10,7 +10,7 @@ class ConfigError(StrawberryError):
 
 
 class DataError(StrawberryError):
-    """The text to train on is missing, empty, too small or not text."""
+    """The data to train on is missing, empty, too small, not text, or asked for with arguments that cannot work."""
 
 
 class RunError(StrawberryError):

@@ -47,7 +47,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """Training begins, or goes on from a checkpoint: then ``step`` is above 0 and later events are void."""
+    """Training begins, or goes on from a checkpoint: then ``step`` is above 0 and later events are void.
+
+    ``tokens_train`` and ``bytes_per_token`` are None where tokens never run out, and where there is no text; ``metric``
+    is what the data is judged by, as in :class:`strawberry.data.Dataset`.
+    """
 
     event: ClassVar[str] = "started"
     step: int
@@ -55,12 +59,13 @@ class Started(Event):
     config: dict[str, Any]
     parameters: int
     data: str
-    tokens_train: int
-    bytes_per_token: float
+    tokens_train: int | None
+    bytes_per_token: float | None
     tokens_per_step: int
     device: str
     precision: str
     causal: bool
+    metric: str = "bits_per_byte"
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,21 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """The loss on validation text: nats per token, and bits per byte of that text.
+    """The loss on validation data in nats per scored token; bits per byte where that is text.
 
-    ``train_loss`` is the mean over the steps since the last evaluation, in nats per token.
+    ``train_loss`` is the mean over the steps since the last evaluation, in nats per token. ``accuracy`` is the share
+    of right answers, of tasks; ``floor`` the loss that no honest model can beat on these very tokens, of sources;
+    ``error`` the standard error of the loss over rows.
     """
 
     event: ClassVar[str] = "evaluated"
     step: int
     loss: float
-    bits_per_byte: float
+    bits_per_byte: float | None
     train_loss: float | None = None
+    accuracy: float | None = None
+    floor: float | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,4 +170,4 @@ def _finite(value: Any) -> Any:
 
 
 def _restored(item: "dataclasses.Field[Any]", value: Any) -> Any:
-    return _WORDS.get(value, value) if item.type is float and isinstance(value, str) else value
+    return _WORDS.get(value, value) if item.type in (float, float | None) and isinstance(value, str) else value

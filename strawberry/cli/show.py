@@ -91,7 +91,7 @@ class Terminal:
         family = event.config.get("family", "model")
         self.say(
             f"{escape(str(family))}: {event.parameters:,} parameters on {escape(event.data)} "
-            f"({event.tokens_train:,} tokens), {event.device}, {event.precision}; {of}"
+            f"({_tokens(event)}), {event.device}, {event.precision}; {of}"
         )
         self._log_every = self._log_every or max(1, event.steps // 20)
         self._task = self._bar.add_task("training", total=event.steps, completed=event.step, now="")
@@ -137,7 +137,18 @@ def clean(text: str, one_line: bool = False) -> str:
 
 def _score(event: Evaluated) -> str:
     train = "" if event.train_loss is None else f" (train {event.train_loss:.3f})"
-    return f"validation {event.loss:.3f} nats/token{train}, {event.bits_per_byte:.3f} bits/byte"
+    parts = [f"validation {event.loss:.3f} nats/token{train}"]
+    if event.bits_per_byte is not None:
+        parts.append(f"{event.bits_per_byte:.3f} bits/byte")
+    if event.accuracy is not None:
+        parts.append(f"{event.accuracy:.1%} right")
+    if event.floor is not None:
+        parts.append(f"floor {event.floor:.3f}")
+    return ", ".join(parts)
+
+
+def _tokens(event: Started) -> str:
+    return "made anew, step by step" if event.tokens_train is None else f"{event.tokens_train:,} tokens"
 
 
 def _duration(seconds: float) -> str:

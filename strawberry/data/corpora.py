@@ -74,4 +74,7 @@ def _read(data: str | Path | Text) -> Corpus:
 
 
 def _choices() -> str:
-    return f"one of {', '.join(CORPORA)}, or the path of a text file or folder"
+    return (
+        f"one of {', '.join(CORPORA)}, the path of a text file or folder, or what strawberry data lists, such as "
+        "mqar:pairs=4"
+    )

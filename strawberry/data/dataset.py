@@ -1,104 +1,75 @@
-"""Tokens to train on and to validate with, dealt out in an order that only counters decide."""
+"""What training and evaluation ask of data, whatever it is made of: text, tasks, or sources of known entropy."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from strawberry.config import Config
 from strawberry.data.tokenizer import Tokenizer
-from strawberry.errors import DataError
 
 SPLITS = ("train", "validation")
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A text, tokenized and divided; every document, or part of a lone one, is followed by ``tokenizer.end_id``.
+class Dataset(Protocol):
+    """Data that can be trained on; everything follows from counters and the configuration, so nothing has a state.
 
-    ``train`` and ``validation`` are (tokens,) uint16 or uint32, read-only and memory-mapped where the cache allows.
-    ``fingerprint`` changes with the text, its division and the tokenizer. ``bytes_per_token`` is measured on
-    validation: the UTF-8 bytes of its text over all its tokens. The ends of documents count as tokens but not as
-    bytes, since the model pays for predicting them: bits per byte = nats per token / ln 2 / ``bytes_per_token``.
-    ``warnings`` are sentences that a person should see.
+    name: what it was asked for as. fingerprint: changes whenever the same batches would no longer come. warnings: what
+    a person should see, in sentences. metric: what it is judged by, "bits_per_byte", "accuracy" or "loss". floor: nats
+    per scored token that no honest model can beat on average; None where that is not known. length: tokens per row;
+    None for any. bytes_per_token: UTF-8 bytes per token of validation text; None where there is no text. tokens_train:
+    None where they never run out.
     """
 
-    name: str
-    fingerprint: str
-    tokenizer: Tokenizer
-    train: np.ndarray
-    validation: np.ndarray
-    bytes_per_token: float
-    documents_train: int
-    documents_validation: int
-    warnings: tuple[str, ...] = ()
-
     @property
-    def tokens_train(self) -> int:
-        """Tokens to train on."""
-        return len(self.train)
-
+    def name(self) -> str: ...
     @property
-    def tokens_validation(self) -> int:
-        """Tokens to validate with."""
-        return len(self.validation)
+    def fingerprint(self) -> str: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def floor(self) -> float | None: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def bytes_per_token(self) -> float | None: ...
+    @property
+    def tokens_train(self) -> int | None: ...
+    @property
+    def tokens_validation(self) -> int: ...
 
     def batch(self, split: str, step: int, config: Config, micro: int = 0) -> tuple[Tensor, Tensor]:
-        """Tokens and next-token targets, each (batch_size, seq_len) int64, at ``step`` and micro-batch ``micro``.
+        """Tokens and targets, each (batch_size, seq_len) int64, at ``step`` and micro-batch ``micro``.
 
-        Row i starts at a place drawn uniformly by a counter-based generator (Philox, Salmon et al. 2011) from
-        (seed, split, step, micro, i) and from nothing else, so that a resumed run needs no loader state and a smaller
-        batch is the beginning of a larger one. Validation ignores ``config.seed``: batch k of the validation split is
-        the same text for every run, whatever was trained between.
+        Targets of -100 are not scored. Row i does not depend on the batch size, and validation not on the seed. Rows
+        have ``length`` tokens where that is less than ``seq_len``.
         """
-        tokens = self._tokens(split)
-        self._require(split, config.seq_len)
-        seed = config.seed if split == "train" else 0
-        starts = positions(len(tokens) - config.seq_len, config.batch_size, seed, SPLITS.index(split), step, micro)
-        rows = tokens[starts[:, None] + np.arange(config.seq_len + 1)].astype(np.int64)
-        return _shifted(rows)
+        ...
 
     def windows(self, split: str, seq_len: int, batch_size: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole split in order, as tokens and targets (≤ batch_size, seq_len) int64: each token but the first is
-        a target exactly once. The last window, if shorter than ``seq_len``, comes alone."""
-        tokens = self._tokens(split)
-        whole = (len(tokens) - 1) // seq_len
-        for first in range(0, whole, batch_size):
-            starts = np.arange(first, min(first + batch_size, whole)) * seq_len
-            yield _shifted(tokens[starts[:, None] + np.arange(seq_len + 1)].astype(np.int64))
-        if len(tokens) - 1 > whole * seq_len:
-            yield _shifted(tokens[None, whole * seq_len :].astype(np.int64))
+        """The whole split once, or so much of it as there need be, as tokens and targets (≤ batch_size, ≤ seq_len)."""
+        ...
 
-    def _tokens(self, split: str) -> np.ndarray:
-        if split not in SPLITS:
-            raise DataError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
-        return self.train if split == "train" else self.validation
+    def passage(self, tokens: int = 300) -> str:
+        """The beginning of the validation split, of at most so many tokens, as text."""
+        ...
 
-    def _require(self, split: str, seq_len: int) -> None:
-        found = len(self._tokens(split))
-        if found <= seq_len:
-            raise DataError(
-                f"{self.name!r} is too small: one row of seq_len {seq_len} needs {seq_len + 1} tokens, but its {split} "
-                f"part has {found}; give more text or lower seq_len"
-            )
+    def question(self) -> tuple[str, int | None]:
+        """What a sample begins with where nothing else is asked for, and how many tokens answer it (None: any)."""
+        ...
 
-    def require(self, seq_len: int) -> None:
-        """Raise :class:`DataError` unless both splits fill one row of ``seq_len`` tokens and their targets."""
-        for split in SPLITS:
-            self._require(split, seq_len)
+    def answers(self, ids: Sequence[int]) -> np.ndarray:
+        """The target after each token of a text, (tokens,) int64; -100 where nothing is asked, or the text ends."""
+        ...
 
+    def surprisal(self, tokens: Tensor, targets: Tensor) -> Tensor | None:
+        """-log of the true probability of every target given the tokens up to it, (batch, seq) float64 nats.
 
-def positions(choices: int, rows: int, seed: int, split: int, step: int, micro: int) -> np.ndarray:
-    """(rows,) int64 in [0, choices), uniform to within choices / 2^64; row i does not depend on ``rows``."""
-    mask = (1 << 64) - 1
-    key = np.array([seed & mask, split], dtype=np.uint64)
-    counter = np.array([0, micro, step, 0], dtype=np.uint64)
-    drawn = np.random.Philox(key=key, counter=counter).random_raw(rows)
-    return (drawn % np.uint64(choices)).astype(np.int64)
-
-
-def _shifted(rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    whole = torch.from_numpy(np.ascontiguousarray(rows))
-    return whole[:, :-1].contiguous(), whole[:, 1:].contiguous()
+        None where the probabilities are not known.
+        """
+        ...

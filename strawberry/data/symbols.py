@@ -1,4 +1,4 @@
-"""Tokenizers without merges: one token per byte, or one per character."""
+"""Tokenizers without merges: one token per byte, per character, or per word of a fixed list."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
@@ -69,3 +69,29 @@ class Chars:
                 continue
             places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
             yield np.where(self._codes[places] == codes, places + 2, self.unknown_id)
+
+
+class Symbols:
+    """One token per word of a fixed list; in text, words stand apart by spaces. There is no end of a document."""
+
+    kind = "symbols"
+    end_id = -1
+
+    def __init__(self, definition: dict[str, Any]) -> None:
+        words = definition.get("words")
+        whole = isinstance(words, list) and all(isinstance(word, str) and word.split() == [word] for word in words)
+        if not whole or not words or len(set(words)) != len(words):
+            raise DataError("the tokenizer of symbols has no list of distinct words; save it again")
+        self.definition = definition
+        self.table = [f" {word}".encode() for word in words]
+        self._ids = {word: index for index, word in enumerate(words)}
+
+    def encode(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+        """For each text its token ids, (words,) int64; a word that is not listed raises :class:`DataError`."""
+        for text in texts:
+            words = text.split()
+            unknown = next((word for word in words if word not in self._ids), None)
+            if unknown is not None:
+                some = " ".join(list(self._ids)[:: max(1, len(self._ids) // 8)])
+                raise DataError(f"{unknown!r} is no symbol of this data; write words such as: {some}")
+            yield np.array([self._ids[word] for word in words], dtype=np.int64)

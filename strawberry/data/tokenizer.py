@@ -12,7 +12,7 @@ import numpy as np
 from strawberry.data.bpe import BPE
 from strawberry.data.cache import write_atomically
 from strawberry.data.document import utf8
-from strawberry.data.symbols import Bytes, Chars
+from strawberry.data.symbols import Bytes, Chars, Symbols
 from strawberry.errors import ConfigError, DataError
 
 FILE = "tokenizer.json"
@@ -22,18 +22,20 @@ class Scheme(Protocol):
     """One way to cut text into tokens; a new one is a class like this and a line in ``KINDS``."""
 
     kind: str
-    end_id: int
+    end_id: int  # below 0 where documents have no end
     table: list[bytes]  # the bytes that each token stands for; none for the end of a document
     definition: dict[str, Any]  # JSON from which the scheme is made again
 
     def encode(self, texts: Sequence[str]) -> Iterator[np.ndarray]: ...
 
 
-KINDS = {"bpe": BPE, "bytes": Bytes, "chars": Chars}
+KINDS = {"bpe": BPE, "bytes": Bytes, "chars": Chars}  # learned from text
+EVERY = {**KINDS, "symbols": Symbols}
 
 
 class Tokenizer:
-    """Token ids for text. ``bpe`` and ``bytes`` give back any text exactly; ``chars`` knows those it was trained on.
+    """Token ids for text. ``bpe`` and ``bytes`` give back any text exactly; ``chars`` knows the characters it was
+    trained on, and ``symbols`` the words of a list.
 
     ``vocab_size`` is the number of tokens. A model may have more: its other ids are never trained on, decode to
     nothing, and should not be sampled.
@@ -44,6 +46,16 @@ class Tokenizer:
         self.kind = scheme.kind
         self.end_id = scheme.end_id
         self.vocab_size = len(scheme.table)
+
+    @classmethod
+    def of_symbols(cls, words: Sequence[str]) -> Self:
+        """One token per word, in this order."""
+        return cls(Symbols({"kind": Symbols.kind, "words": list(words)}))
+
+    @property
+    def start_id(self) -> int:
+        """What an empty text begins with: the end of a document, or the first token where there is none."""
+        return max(0, self.end_id)
 
     @classmethod
     def train(cls, kind: str, texts: Iterable[str], vocab_size: int) -> Self:
@@ -104,7 +116,7 @@ class Tokenizer:
         try:
             definition = json.loads(text)
             kind = definition["kind"] if "kind" in definition else definition["model"]["type"].lower()
-            scheme = KINDS[kind](definition)
+            scheme = EVERY[kind](definition)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, DataError):
                 raise

@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from strawberry.norm import norm
+from strawberry.scoring import mean_scored, nats
 
 GEOMETRIC = 0.3  # chance to stop at each pass, of the geometric prior
 
@@ -25,12 +26,6 @@ class Halt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (norm(x) @ self.weight.T + self.bias)[..., 0]
-
-
-def nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of every token, (batch, seq), in nats."""
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    return cross_entropy(wide.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
 
 
 def target_confidence(loss: Tensor, threshold: float) -> Tensor:
@@ -56,7 +51,8 @@ def halting_losses(
     ``confidence``: each pass predicts, the mean of their losses is minimised, and the head learns
     :func:`target_confidence` of each. Training goes on from the present state for as long as the mean loss is above
     ``think_above``, for at most ``max_loops`` passes. ``distribution``: Σ_r p_r L_r is minimised, with the entropy of p
-    rewarded (Ouro, arXiv 2510.25741) or its divergence from a geometric prior punished (PonderNet).
+    rewarded (Ouro, arXiv 2510.25741) or its divergence from a geometric prior punished (PonderNet). Every mean is over
+    the scored targets.
     """
     config = model.config
     losses, logits = [], []
@@ -64,23 +60,25 @@ def halting_losses(
         losses.append(nats(model.unembed(x), targets))
         logits.append(model.halt(x.detach() if config.halting == "confidence" else x))
         enough = len(losses) >= loops
-        thinks = model.training and config.halting == "confidence" and 0 < config.think_above < losses[-1].mean()
+        taught = model.training and config.halting == "confidence"
+        thinks = taught and 0 < config.think_above < mean_scored(losses[-1], targets)
         if enough and not (thinks and len(losses) < config.max_loops):
             break
     loss, halt = torch.stack(losses), torch.stack(logits)
     if config.halting == "confidence":
         with torch.autocast(halt.device.type, enabled=False):
             wide = halt.to(loss.dtype)
-            halting = binary_cross_entropy_with_logits(wide, target_confidence(loss, config.loss_threshold))
+            wanted = target_confidence(loss, config.loss_threshold)
+            halting = mean_scored(binary_cross_entropy_with_logits(wide, wanted, reduction="none"), targets)
         halting = config.halting_coef * halting
-        objective = loss.mean() + halting
+        objective = mean_scored(loss, targets) + halting
     else:
         p = exit_distribution(halt.to(loss.dtype))
         log_p = p.clamp(min=1e-12).log()
         if config.halting_prior == "entropy":
-            halting = config.halting_coef * (p * log_p).sum(dim=0).mean()
+            halting = config.halting_coef * mean_scored((p * log_p).sum(dim=0), targets)
         else:
             prior = exit_distribution(torch.full_like(halt[:, :1, :1], GEOMETRIC).logit().to(loss.dtype))
-            halting = config.halting_coef * (p * (log_p - prior.log())).sum(dim=0).mean()
-        objective = (p * loss).sum(dim=0).mean() + halting
-    return losses[-1].mean(), objective, halting, len(losses)
+            halting = config.halting_coef * mean_scored((p * (log_p - prior.log())).sum(dim=0), targets)
+        objective = mean_scored((p * loss).sum(dim=0), targets) + halting
+    return mean_scored(losses[-1], targets), objective, halting, len(losses)

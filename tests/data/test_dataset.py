@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from strawberry.config import Config
-from strawberry.data import Dataset, Tokenizer
-from strawberry.data.dataset import positions
+from strawberry.data import TextDataset, Tokenizer
+from strawberry.data.text import positions
 from strawberry.errors import DataError
 
 
 @pytest.fixture
-def dataset() -> Dataset:
+def dataset() -> TextDataset:
     """Tokens that tell their own place, so that a row shows where it starts."""
     tokenizer = Tokenizer.train("bytes", [], 256)
-    return Dataset(
+    return TextDataset(
         "places", "0", tokenizer, np.arange(1000, dtype="<u2"), np.arange(2000, 2100, dtype="<u2"), 1.0, 1, 1
     )
 

@@ -18,6 +18,7 @@ FROZEN = {
     "generate": """RUN PROMPT --exit --json --max-loops --max-tokens --seed --step --temperature --threshold
         --top-k --top-p""",
     "presets": "--json",
+    "data": "--json",
     "leaks": "PRESET|RUN --json",
     "lab": "--port --runs",
 }
