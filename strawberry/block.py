@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from strawberry.bitlinear import LINEARS
 from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.conv import ShortConv
@@ -58,7 +59,7 @@ class Block(nn.Module):
         self.config = config
         self.retention = mechanism(config)
         self.projections = Learned(config, mixer) if config.weights == "learned" else None
-        self.gate = Gate(config.d_model) if config.input_gate else None
+        self.gate = Gate(config.d_model, LINEARS[config.rounding]) if config.input_gate else None
         self.mixer = MIXERS[mixer](config)
         self.reads_memory = mixer == "cross"
         width = config.d_qkv + (0 if self.reads_memory else 2 * config.d_kv)

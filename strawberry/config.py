@@ -1,25 +1,12 @@
 """The configuration of a model and its training: one frozen dataclass, checked when it is made."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self
 
 from strawberry.errors import ConfigError
-
-
-def _option(group: str, default: Any, help: str, choices: tuple[str, ...] | None, low: Any, high: Any) -> Any:
-    return field(default=default, metadata={"group": group, "help": help, "choices": choices, "low": low, "high": high})
-
-
-def model(default: Any, help: str, choices: tuple[str, ...] | None = None, low: Any = None, high: Any = None) -> Any:
-    """A field that shapes the model."""
-    return _option("model", default, help, choices, low, high)
-
-
-def training(default: Any, help: str, choices: tuple[str, ...] | None = None, low: Any = None, high: Any = None) -> Any:
-    """A field that shapes the training and leaves the model as it is."""
-    return _option("training", default, help, choices, low, high)
+from strawberry.fields import checked, model, training
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,10 @@ class Config:
         "retention",
         "who makes the projection weights: the Retention Mechanism, learned ones, or a low-rank pair for all layers",
         ("retention", "learned", "shared"),
+    )  # fmt: skip
+    rounding: str = model(
+        "none", "what learned matrices are rounded to where they multiply: to -1, 0 and 1 (BitNet b1.58), or to their "
+        "signs (BitNet); their inputs then to 8 bits", ("none", "ternary", "sign"),
     )  # fmt: skip
     pooling: str = model(
         "prefix",
@@ -135,7 +126,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+            object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -153,6 +144,11 @@ class Config:
             raise ConfigError(f"d_qkv {self.d_qkv} must be a multiple of 2 × n_heads ({2 * self.n_heads})")
         if self.n_heads % self.kv_heads:
             raise ConfigError(f"n_kv_heads {self.n_kv_heads} must divide n_heads ({self.n_heads})")
+        if self.rounding != "none" and self.weights != "learned":
+            raise ConfigError(
+                f"rounding {self.rounding} is for weights that are learned and kept, not for such as are made from "
+                f"others; set weights to learned, not {self.weights}"
+            )
         self._check_cross()
         self._check_recursion()
         if not 0 < self.decay <= 1:
@@ -267,30 +263,3 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`; missing fields take their defaults, unknown ones raise."""
         return cls().replace(**values)
-
-
-def _checked(item: "dataclasses.Field[Any]", value: Any) -> Any:
-    name = item.name
-    choices, low, high = (item.metadata[key] for key in ("choices", "low", "high"))
-    wanted = item.type
-    if wanted == tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
-        except (TypeError, ValueError):
-            raise ConfigError(f"{name} must be whole numbers such as 8,32,0; got {value!r}") from None
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not wanted:
-        raise ConfigError(f"{name} must be {_WORDS[wanted]}; got {value!r}")
-    if choices and value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-    if (isinstance(value, float) and value != value) or value in (float("inf"), -float("inf")):
-        raise ConfigError(f"{name} must be a finite number; got {value}")
-    if low is not None and value < low:
-        raise ConfigError(f"{name} must be at least {low}; got {value}")
-    if high is not None and value > high:
-        raise ConfigError(f"{name} must be at most {high}; got {value}")
-    return value
-
-
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}

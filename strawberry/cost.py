@@ -10,6 +10,7 @@ from strawberry.config import Config
 from strawberry.mixers.decayed import CHUNK
 from strawberry.mixers.written import reading_cost, writing_cost
 from strawberry.model import Strawberry
+from strawberry.packed import packed_bytes
 from strawberry.sharing import runs
 
 
@@ -20,7 +21,8 @@ class Estimate:
     parameters: all of them. active_parameters: those that compute a given token. forward_flops_per_token: of a forward
     pass over seq_len tokens, two per multiply-add, matrix products only. flops_per_token: of training, three times
     that. memory_bytes: what training holds at its peak, to within a factor of two. state_size: numbers that decoding
-    carries per row after seq_len tokens.
+    carries per row after seq_len tokens. weight_bytes: of all weights once trained, in fp32, or packed where they are
+    rounded. bits_per_weight: the same for one weight on the average.
     """
 
     parameters: int
@@ -29,6 +31,8 @@ class Estimate:
     flops_per_token: int
     memory_bytes: int
     state_size: int
+    weight_bytes: int
+    bits_per_weight: float
 
 
 def estimate(config: Config) -> Estimate:
@@ -38,6 +42,7 @@ def estimate(config: Config) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     idle = 3 * config.d_model * config.d_ff * (config.n_experts - config.top_k) * config.n_layers
     forward = 2 * _multiply_adds(config, model)
+    kept = _kept_bytes(config, model)
     return Estimate(
         parameters=parameters,
         active_parameters=parameters - (idle if config.n_experts > 1 else 0),
@@ -45,6 +50,18 @@ def estimate(config: Config) -> Estimate:
         flops_per_token=3 * (forward + 2 * _asked(config) * config.vocab_size * config.d_model),
         memory_bytes=_training_memory(config, parameters),
         state_size=model.state_size(config.seq_len),
+        weight_bytes=kept,
+        bits_per_weight=8 * kept / parameters,
+    )
+
+
+def _kept_bytes(config: Config, model: Strawberry) -> int:
+    """Bytes of the weights: matrices that are rounded where they multiply need not be kept in full."""
+    return sum(
+        packed_bytes(weight.shape, config.rounding)
+        if kind == "matrix" and config.rounding != "none"
+        else 4 * weight.numel()
+        for _, weight, kind, _ in model.parameter_roles()
     )
 
 
@@ -128,8 +145,9 @@ def _making(config: Config, block: Block) -> float:
 
 def _training_memory(config: Config, parameters: int) -> int:
     tokens = config.batch_size * config.seq_len
-    # Weight, gradient and one or two moments; then what the backward pass needs of each branch, set and logit.
-    held = parameters * (3 if config.optimizer == "muon" else 4)
+    # Weight, what it is rounded to, gradient and one or two moments; then what the backward pass needs of each branch,
+    # set and logit.
+    held = parameters * ((3 if config.optimizer == "muon" else 4) + (config.rounding != "none"))
     hidden = 3 * config.d_ff * (config.top_k if config.n_experts > 1 else 1)
     branches = tokens * config.loops * config.n_layers * (14 * config.d_model + 12 * config.d_qkv + 2 * hidden)
     sets = config.batch_size * _sets_per_row(config) * config.n_layers * _generated(config) * (1 + config.loops)

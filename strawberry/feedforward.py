@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, silu
+from torch.nn.functional import gelu, silu
 
+from strawberry.bitlinear import LINEARS, Linear, full
 from strawberry.config import Config
 from strawberry.experts.balance import Ledger
 from strawberry.experts.router import Router, dispatch
@@ -17,15 +18,15 @@ class GLU(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation, self.linear = config.activation, LINEARS[config.rounding]
         self.w_in = nn.Parameter(torch.empty(2 * config.d_ff, config.d_model))
         self.w_out = nn.Parameter(torch.empty(config.d_model, config.d_ff))
 
     def forward(self, x: Tensor, ledger: Ledger | None = None) -> Tensor:
-        return glu(x, self.w_in, self.w_out, self.activation)
+        return glu(x, self.w_in, self.w_out, self.activation, self.linear)
 
 
-def glu(x: Tensor, w_in: Tensor, w_out: Tensor, activation: str) -> Tensor:
+def glu(x: Tensor, w_in: Tensor, w_out: Tensor, activation: str, linear: Linear = full) -> Tensor:
     """One gated linear unit on x (..., C) with w_in (2F, C) and w_out (C, F)."""
     u, v = linear(x, w_in).chunk(2, dim=-1)
     return linear(u * (silu(v) if activation == "silu" else gelu(v, approximate="tanh")), w_out)
@@ -39,7 +40,7 @@ class ExpertGLU(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.activation = config.activation
+        self.activation, self.linear = config.activation, LINEARS[config.rounding]
         self.router = Router(config.d_model, config.n_experts, config.top_k, config)
         self.w_in = nn.Parameter(torch.empty(config.n_experts, 2 * config.d_ff, config.d_model))
         self.w_out = nn.Parameter(torch.empty(config.n_experts, config.d_model, config.d_ff))
@@ -49,6 +50,6 @@ class ExpertGLU(nn.Module):
         tokens = x.flatten(0, -2)
         token, gate, counts = dispatch(gates)
         parts = zip(tokens.index_select(0, token).split(counts), self.w_in, self.w_out, strict=True)
-        done = torch.cat([glu(part, w_in, w_out, self.activation) for part, w_in, w_out in parts])
+        done = torch.cat([glu(part, w_in, w_out, self.activation, self.linear) for part, w_in, w_out in parts])
         weighted = done.to(gate.dtype) * gate[:, None]
         return torch.zeros_like(tokens, dtype=gate.dtype).index_add(0, token, weighted).view_as(x)

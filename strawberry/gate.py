@@ -3,13 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from strawberry.bitlinear import Linear, full
+
 
 class Gate(nn.Module):
     """σ(W x) ⊙ x for x (..., width)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, linear: Linear = full) -> None:
         super().__init__()
+        self.linear = linear
         self.weight = nn.Parameter(torch.empty(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x @ self.weight.mT).sigmoid() * x
+        return self.linear(x, self.weight).sigmoid() * x

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from strawberry.bitlinear import LINEARS
 from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.mixers.softmax import KVCache, kept
@@ -15,14 +16,14 @@ class Memory(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.kv_heads = config.kv_heads
+        self.kv_heads, self.linear = config.kv_heads, LINEARS[config.rounding]
         self.key = nn.Parameter(torch.empty(config.d_kv, config.d_model))
         self.value = nn.Parameter(torch.empty(config.d_kv, config.d_model))
 
     def forward(self, x: Tensor, state: KVCache | None, call: Call) -> tuple[KVCache, KVCache]:
         """All keys and values, those of x (batch, seq, C) last; and the same as a state for later tokens."""
         h = norm(x)
-        k, v = ((h @ w.mT).unflatten(-1, (self.kv_heads, -1)) for w in (self.key, self.value))
+        k, v = (self.linear(h, w).unflatten(-1, (self.kv_heads, -1)) for w in (self.key, self.value))
         k = norm(rotate(k, call.turn))
         old = 0 if state is None else state.keys.shape[1]
         if state is not None:

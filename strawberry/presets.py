@@ -40,6 +40,10 @@ FAMILIES: dict[str, Family] = {
         "a decoder–decoder: a lower half of gated retention writes one memory, an upper half reads it",
         {"weights": "learned", "loops": 1, "n_experts": 1, "top_k": 1},
     ),
+    "yoco-bit": Family(
+        "YOCO on BitNet: the same decoder–decoder, its matrices rounded to −1, 0 and 1 and their inputs to 8 bits",
+        {"weights": "learned", "rounding": "ternary", "loops": 1, "n_experts": 1, "top_k": 1},
+    ),
     "mor": Family(
         "a mixture of recursions: a router gives each token its own number of passes over a shared stack",
         {"weights": "learned", "mixer": "softmax", "loops": 3, "recursion": "token-choice", "n_experts": 1, "top_k": 1},
@@ -95,6 +99,9 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     "yoco-pico": {"n_layers": 4, "d_ff": 96, "mixer": _halves(2)},
     "yoco-nano": {"n_layers": 6, "d_ff": 320, "mixer": _halves(3)},
     "yoco-small": {"n_layers": 16, "d_ff": 2176, "mixer": _halves(8)},
+    "yoco-bit-pico": {"n_layers": 4, "d_ff": 96, "mixer": _halves(2)},
+    "yoco-bit-nano": {"n_layers": 6, "d_ff": 320, "mixer": _halves(3)},
+    "yoco-bit-small": {"n_layers": 16, "d_ff": 2176, "mixer": _halves(8)},
     "mor-pico": {"d_ff": 96},
     "mor-nano": {"d_ff": 384},
     "mor-small": {"n_layers": 16, "d_ff": 2176, "batch_size": 4, "grad_accum": 16},

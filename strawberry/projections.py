@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from strawberry.bitlinear import LINEARS
 from strawberry.config import Config
 
 
@@ -11,17 +12,18 @@ class Learned(nn.Module):
 
     def __init__(self, config: Config, mixer: str) -> None:
         super().__init__()
+        self.linear = LINEARS[config.rounding]
         keys = 0 if mixer == "cross" else 2 * config.d_kv
         self.qkv = nn.Parameter(torch.empty(config.d_qkv + keys, config.d_model))
         self.out = nn.Parameter(torch.empty(config.d_model, config.d_qkv))
 
     def apply_weights(self, name: str, x: Tensor) -> Tensor:
         """x (batch, seq, columns) by the matrix ``qkv`` or ``out``."""
-        return x @ getattr(self, name).mT
+        return self.linear(x, getattr(self, name))
 
     def query(self, x: Tensor) -> Tensor:
         """x (batch, seq, C) by the query rows alone: (batch, seq, D)."""
-        return x @ self.qkv[: self.out.shape[1]].mT
+        return self.linear(x, self.qkv, self.out.shape[1])
 
 
 class Shared(nn.Module):

@@ -58,10 +58,11 @@ def presets(values: argparse.Namespace) -> int:
         return 0
     console = Console(highlight=False)
     for about, group in groupby(rows, key=lambda row: row["about"]):
-        table = Table("preset", "parameters", "used per token", "memory to train", box=None, pad_edge=False)
+        columns = ("preset", "parameters", "used per token", "memory to train", "bits each")
+        table = Table(*columns, box=None, pad_edge=False)
         for row in group:
             sizes = (_short(row["parameters"]), _short(row["active_parameters"]), _short(row["memory_bytes"]) + "B")
-            table.add_row(row["preset"], *sizes)
+            table.add_row(row["preset"], *sizes, f"{row['bits_per_weight']:.3g}")
         console.print(about, style="bold")
         console.print(table, end="\n\n")
     return 0

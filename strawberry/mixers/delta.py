@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
+from strawberry.bitlinear import LINEARS
 from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.mixers.base import ALONE, TokenMixer
@@ -65,6 +66,7 @@ class Delta(TokenMixer):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         width, heads = config.d_model, config.n_heads
+        self.linear = LINEARS[config.rounding]
         self.w_beta = nn.Parameter(torch.empty(heads, width))
         self.w_decay = nn.Parameter(torch.empty(heads, width))
         self.decay_bias = nn.Parameter(torch.empty(heads))
@@ -81,15 +83,15 @@ class Delta(TokenMixer):
             memory = None if state is None else state.memory
             o, memory = advance(unit(q), unit(k), by_head(v), told["beta"].mT, told["log_decay"].mT, memory)
             context = self.context(o.transpose(1, 2))
-        gate = silu(x @ self.w_gate.mT).unflatten(-1, (self.n_heads, -1))
+        gate = silu(self.linear(x, self.w_gate)).unflatten(-1, (self.n_heads, -1))
         return norm(context) * gate, DeltaState(memory)
 
     def signals(self, x: Tensor, call: Call = ALONE) -> dict[str, Tensor]:
         """beta and log_decay (log α), each (batch, seq, head)."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.w_beta.dtype)
-            decay = softplus(x @ self.w_decay.mT + self.decay_bias) * -self.log_rate.exp()
-            return {"beta": (x @ self.w_beta.mT).sigmoid(), "log_decay": decay}
+            decay = softplus(self.linear(x, self.w_decay) + self.decay_bias) * -self.log_rate.exp()
+            return {"beta": self.linear(x, self.w_beta).sigmoid(), "log_decay": decay}
 
     def state_size(self, seq_len: int) -> int:
         return self.n_heads * self.d_head**2

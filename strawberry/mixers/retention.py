@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, logsigmoid, silu
+from torch.nn.functional import logsigmoid, silu
 
+from strawberry.bitlinear import LINEARS
 from strawberry.call import Call
 from strawberry.config import Config
 from strawberry.mixers.base import ALONE, TokenMixer
@@ -28,6 +29,7 @@ class MultiScaleRetention(TokenMixer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.linear = LINEARS[config.rounding]
         self.w_gate = nn.Parameter(torch.empty(config.d_qkv, config.d_model))
 
     def forward(
@@ -38,7 +40,7 @@ class MultiScaleRetention(TokenMixer):
         with torch.autocast(q.device.type, enabled=False):
             q, v, k = q.to(wide), v.to(wide), k.to(wide) * self.d_head**-0.5
             y, after = advance(q, k, v, self.log_decay(q, told), state, call.real(q))
-        gate = silu(linear(x, self.w_gate)).unflatten(-1, (self.n_heads, -1))
+        gate = silu(self.linear(x, self.w_gate)).unflatten(-1, (self.n_heads, -1))
         return gate * norm(self.context(y)), after
 
     def log_decay(self, q: Tensor, signals: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -78,7 +80,7 @@ class GatedRetention(MultiScaleRetention):
         """log_decay: log γ, (batch, seq, head)."""
         wide = torch.promote_types(x.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
-            return {"log_decay": logsigmoid(linear(x.to(wide), self.w_decay.to(wide))) / 16}
+            return {"log_decay": logsigmoid(self.linear(x.to(wide), self.w_decay.to(wide))) / 16}
 
     def log_decay(self, q: Tensor, signals: Mapping[str, Tensor] | None = None) -> Tensor:
         assert signals is not None

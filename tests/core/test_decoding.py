@@ -31,6 +31,9 @@ def in_pieces(model: strawberry.Strawberry, tokens: Tensor, cuts: list[int]) -> 
 @torch.no_grad()
 def test_one_token_at_a_time_at_every_boundary(name: str, dtype: torch.dtype, tolerance: float) -> None:
     model = strawberry.build(strawberry.preset(name, chunk=CHUNK)).to(dtype)
+    if model.config.rounding != "none" and dtype == torch.float32:
+        # An input next to the edge between two of its 255 steps may fall to either side of it.
+        tolerance = 0.02
     for seq in (1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 1):
         tokens = torch.randint(0, 512, (2, seq))
         logits, state = in_pieces(model, tokens, list(range(1, seq)))

@@ -27,9 +27,9 @@ FIELDS = """--activation --attention-top-k --auxiliary --backprop-loops --balanc
     --decay-lr --depth --depth-cache --device --eps --family --grad-accum --grad-clip --halting --halting-coef
     --halting-prior --input-gate --learning-rate --loops --loss-threshold --max-loops --min-lr --mixer --momentum
     --n-experts --n-heads --n-kv-heads --n-layers --optimizer --pooling --precision --prior --rank --recursion
-    --rope-base --routing --scale --schedule --seed --segment --seq-len --sharing --sinks --step-gamma --step-size
-    --think-above --tokenizer --top-k --train-fraction --vocab-size --warmup-steps --weight-decay --weights --window
-    --windows --z-coef"""
+    --rope-base --rounding --routing --scale --schedule --seed --segment --seq-len --sharing --sinks --step-gamma
+    --step-size --think-above --tokenizer --top-k --train-fraction --vocab-size --warmup-steps --weight-decay --weights
+    --window --windows --z-coef"""
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:
