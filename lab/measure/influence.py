@@ -4,9 +4,8 @@ Three answers to one question, side by side because none of them is the truth. A
 after one position, and have one number per token of the text; where the model is causal, later tokens have 0.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,13 @@ from lab.measure.maps import shares
 from lab.probe import Probe, probe
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
+from strawberry.retention.mechanism import RetentionState
 from strawberry.sharing import visits
-from strawberry.tap import intervene
+from strawberry.state import State
+from strawberry.tap import Listener, intervene
 
 AT_ONCE = 8192  # tokens of one batch of altered texts
+SPAN = 32  # texts of one batch that go on from the same state, each with another of the next tokens blanked
 WAYS = ("map", "gradient", "removal")
 
 
@@ -167,39 +169,80 @@ def by_removal(model: Any, tokens: Tensor, position: int, target: int) -> Tensor
     Blanked: its embedding is 0, so that nothing can be read there, while all others keep their places.
     """
     text = _read(model, tokens, position)
+    with torch.inference_mode():
+        drops = _going_on(model, text, target) if model.causal else _anew(model, text, position, target)
+    return _whole(torch.cat(drops), tokens)
+
+
+def _going_on(model: Any, text: Tensor, target: int) -> list[Tensor]:
+    """The drops at the end of a text, for a causal model, from the states in which it read what came before.
+
+    What stands before a blanked token cannot notice it, so a batch of texts begins where its first blank is.
+    """
+    length, first, state, drops = text.shape[1], 0, None, []
+    while first < length:
+        rest = text[:, first:]
+        rows = min(max(1, AT_ONCE // rest.shape[1]), SPAN, rest.shape[1])
+        forks = None if state is None else _forks(state, rows + 1)
+        # Compared within one batch, so that nothing but the blank differs.
+        with intervene(model, {"embedded": _blank([None, *range(rows)])}):
+            logits, _ = model.prefill(rest.expand(rows + 1, -1), forks)
+        log_p = logits.float().log_softmax(dim=-1)[:, target]
+        drops.append(log_p[0] - log_p[1:])
+        first += rows
+        if first < length:
+            _, state = model.prefill(rest[:, :rows], state)
+    return drops
+
+
+def _forks(state: State, count: int) -> State:
+    """One row's state for ``count`` rows that go on from it; weights made of the text so far stay one set for all."""
+    made = [block.retention for block in state.blocks]
+    bare = [
+        replace(block, retention=replace(own, frames=())) if isinstance(own, RetentionState) else block
+        for block, own in zip(state.blocks, made, strict=True)
+    ]
+    forked = replace(state, blocks=tuple(bare)).rows([0] * count)
+    blocks = [
+        replace(block, retention=replace(block.retention, frames=own.frames))
+        if isinstance(own, RetentionState) and isinstance(block.retention, RetentionState)
+        else block
+        for block, own in zip(forked.blocks, made, strict=True)
+    ]
+    return replace(forked, blocks=tuple(blocks))
+
+
+def _anew(model: Any, text: Tensor, position: int, target: int) -> list[Tensor]:
+    """The drops after ``position`` for a model that reads the future, which has to read the whole text each time."""
     length = text.shape[1]
     # The published Retention mixes the rows of a batch.
     alone = model.config.weights == "retention" and model.config.pooling == "batch"
     rows = 1 if alone else max(1, AT_ONCE // length)
-    log_p = _reader(model, text, position, target)
-    drops = []
-    with torch.inference_mode():
-        whole = log_p([None]) if alone else None
-        for first in range(0, length, rows):
-            blanked: list[int | None] = list(range(first, min(first + rows, length)))
-            # Compared within one batch, so that nothing but the blank differs.
-            both = log_p(blanked) if whole is not None else log_p([None, *blanked])
-            drops.append(whole - both if whole is not None else both[0] - both[1:])
-    return _whole(torch.cat(drops), tokens)
-
-
-def _reader(model: Any, text: Tensor, position: int, target: int) -> Callable[[list[int | None]], Tensor]:
-    """log p (rows,) of the target in copies of a text, each with one token blanked, or none."""
 
     def log_p(blanked: list[int | None]) -> Tensor:
-        def blank(embedded: Tensor, _: int) -> Tensor:
-            embedded = embedded.clone()
-            for row, place in enumerate(blanked):
-                if place is not None:
-                    embedded[row, place] = 0
-            return embedded
-
-        with ExitStack() as stack:
-            stack.enter_context(intervene(model, {"embedded": blank}))
+        with intervene(model, {"embedded": _blank(blanked)}):
             logits = model(text.expand(len(blanked), -1))[:, position]
         return logits.float().log_softmax(dim=-1)[:, target]
 
-    return log_p
+    drops, whole = [], log_p([None]) if alone else None
+    for first in range(0, length, rows):
+        blanked: list[int | None] = list(range(first, min(first + rows, length)))
+        both = log_p(blanked) if whole is not None else log_p([None, *blanked])
+        drops.append(whole - both if whole is not None else both[0] - both[1:])
+    return drops
+
+
+def _blank(blanked: Sequence[int | None]) -> Listener:
+    """Replaces one token's embedding in each row of a batch by 0, or none."""
+
+    def blank(embedded: Tensor, _: int) -> Tensor:
+        embedded = embedded.clone()
+        for row, place in enumerate(blanked):
+            if place is not None:
+                embedded[row, place] = 0
+        return embedded
+
+    return blank
 
 
 def _read(model: Any, tokens: Tensor, position: int) -> Tensor:

@@ -12,6 +12,7 @@ import strawberry
 from lab.measure import maps
 from lab.measure.influence import InfluenceError, by_gradient, by_map, by_removal, influence
 from strawberry.data import Tokenizer
+from strawberry.state import State
 from strawberry.tap import Tap
 
 WAYS = ("map", "gradient", "removal")
@@ -28,8 +29,17 @@ class Copier(nn.Module):
         self.embedded, self.certainty = Tap(), certainty
 
     def forward(self, tokens: Tensor) -> Tensor:
+        return self.step(tokens)[0]
+
+    def step(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         x = self.embedded(torch.eye(11)[tokens])
-        return self.certainty * torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+        before = torch.zeros_like(x[:, :1]) if state is None else state.recursion
+        read = torch.cat([before, x], dim=1)
+        return self.certainty * read[:, :-1], State(0, (), recursion=read[:, -1:])
+
+    def prefill(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        logits, after = self.step(tokens, state)
+        return logits[:, -1], after
 
 
 def test_a_copying_model_is_moved_by_the_token_that_it_copies() -> None:
@@ -75,19 +85,26 @@ def test_every_family_says_which_tokens_moved_it(family: str, tokenizer: Tokeniz
     assert model.training
 
 
-def test_removal_is_the_models_own_difference(tokenizer: Tokenizer, text: str) -> None:
-    model = strawberry.build(strawberry.preset("strawberry-pico")).eval()
-    tokens = torch.tensor([tokenizer.encode(text)[:40]])
-    found = by_removal(model, tokens, 39, 7)
+@pytest.mark.parametrize("family", strawberry.families())
+def test_removal_is_the_models_own_difference(family: str, tokenizer: Tokenizer, text: str) -> None:
+    """However many texts go on from one state: each number is that of reading the text twice, from its beginning."""
+    model = strawberry.build(strawberry.preset(f"{family}-pico")).eval()
+    tokens = torch.tensor([tokenizer.encode(text)[:75]])
+    found = by_removal(model, tokens, 69, 7)
+    assert len(found) == 75
 
-    def blank(embedded: Tensor, call: int) -> Tensor:
-        return embedded.index_fill(1, torch.tensor([11]), 0)
+    def log_p() -> float:
+        return float(model(tokens)[0, 69].log_softmax(-1)[7])
 
     with torch.inference_mode():
-        whole = model(tokens)[0, 39].log_softmax(-1)[7]
-        with strawberry.intervene(model, {"embedded": blank}):
-            without = model(tokens)[0, 39].log_softmax(-1)[7]
-    assert found[11] == pytest.approx(float(whole - without), abs=1e-5)
+        for place in (0, 1, 11, 31, 32, 33, 64, 68, 69):
+
+            def blank(embedded: Tensor, call: int, place: int = place) -> Tensor:
+                return embedded.index_fill(1, torch.tensor([place]), 0)
+
+            with strawberry.intervene(model, {"embedded": blank}):
+                without = log_p()
+            assert found[place] == pytest.approx(log_p() - without, abs=2e-5)
 
 
 def test_the_gradient_is_that_of_small_turns(tokenizer: Tokenizer, text: str) -> None:
