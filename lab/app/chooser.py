@@ -166,6 +166,11 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
             changes["chunk"] = st.number_input(
                 min_value=1, max_value=65536, value=base.chunk, **place("chunk", "Chunk")
             )
+        if base.weights == "learned":
+            rounding = list(fields["rounding"]["choices"])
+            changes["rounding"] = st.selectbox(
+                options=rounding, index=rounding.index(base.rounding), **place("rounding", "Round weights to")
+            )
         changes |= _passes(base, int(changes["loops"]), fields, place)
     with columns[1]:
         wide = "Width of the residual stream, and of q, k and v; the feed-forward layers grow with it."
@@ -234,6 +239,10 @@ def _cost(config: Config, steps: int) -> None:
             f"{tokens:,} tokens × {steps:,} steps",
         ),
     )
+    if config.rounding != "none":
+        kept = f"{cost.weight_bytes / 1e6:.2f} MB to keep it: what is rounded packed, the rest in fp32."
+        about = f"{kept} Training holds all in full."
+        shown = (*shown, ("Bits per weight", f"{cost.bits_per_weight:.1f}", about))
     with st.container(horizontal=True, gap="small"):
         for label, value, help in shown:
             st.metric(label, value, help=help, width=150)

@@ -22,6 +22,7 @@ from lab.figures.level import level
 from lab.figures.loss import loss_curve, loss_curve_of
 from lab.figures.overlay import loss_overlay
 from lab.figures.reliability import reliability
+from lab.figures.rounding import rounded_weights
 from lab.figures.routing import expert_heatmap, expert_load
 from lab.figures.share import input_share
 from lab.figures.spectrum import spectrum
@@ -57,6 +58,7 @@ __all__ = [
     "map_pair",
     "map_profile",
     "reliability",
+    "rounded_weights",
     "row_check",
     "spectrum",
     "state_growth",

@@ -13,6 +13,7 @@ from lab.figures.depth import depths_of
 from lab.figures.filmstrip import frame_names
 from lab.figures.leaks import ROWS
 from lab.figures.lens import trained_passes, values_of
+from lab.figures.rounding import levels_of
 from lab.figures.share import PANELS, rows_of
 from lab.figures.theme import FigureError
 from lab.measure import experts, maps
@@ -259,6 +260,15 @@ def state_growth(tokens: Any, sizes: Any, *, prompt: int = 0, cache: int = 0, la
     return made.assign(cache=made["tokens"] * cache) if cache else made
 
 
+def rounded_weights(weight: Any, *, rounding: str = "ternary", label: str = "") -> pd.DataFrame:
+    """One line per level: its share of the weights, and where it begins and ends in units of their mean size."""
+    del label
+    found = levels_of(weight, rounding)
+    ends = (-np.inf, *found.edges, np.inf)
+    columns = {"share": list(found.shares.values()), "from": ends[:-1], "to": ends[1:]}
+    return pd.DataFrame(columns, index=pd.Index(list(found.shares), name="level"))
+
+
 def _tokens(probe: Probe) -> pd.Index:
     return pd.Index([f"{place} {piece}" for place, piece in enumerate(probe.pieces)], name="token")
 
@@ -268,7 +278,8 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     for made in (
         filmstrip, weight_change, spectrum, input_share, weight_difference, loss_curve, expert_heatmap, expert_load,
         attention_map, map_pair, map_grid, map_profile, leak_map, gradient_map, row_check, lens, lens_curve,
-        exit_depth, reliability, state_growth, effect_tables.effect_tokens, effect_tables.effect_distribution,
+        exit_depth, reliability, rounded_weights, state_growth, effect_tables.effect_tokens,
+        effect_tables.effect_distribution,
         effect_tables.effect_map, effect_tables.influence, run_tables.loss_overlay, run_tables.contrast_filmstrip,
         run_tables.contrast_experts, run_tables.contrast_maps,
     )

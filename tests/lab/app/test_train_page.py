@@ -49,6 +49,25 @@ def test_what_matters_can_be_changed_and_costs_follow(draw: Draw, no_worker: lis
     assert (config["pooling"], config["seed"], asked["text"]) == ("static", 7, "Look at this.")
 
 
+def test_learned_weights_may_be_rounded_and_the_bits_are_told(draw: Draw) -> None:
+    def shown() -> dict[str, str]:
+        return {metric.label: metric.value for metric in app.metric}
+
+    app = draw("train")
+    assert not [box for box in app.selectbox if box.label == "Round weights to"]
+    app.selectbox(key="family").select("yoco-bit").run()
+    app.whole()
+    assert app.selectbox(key="yoco-bit-nano-rounding").value == "ternary"
+    ternary = shown()["Bits per weight"]
+    app.selectbox(key="yoco-bit-nano-rounding").select("sign").run()
+    assert float(shown()["Bits per weight"]) < float(ternary) < 6
+    app.selectbox(key="yoco-bit-nano-rounding").select("none").run()
+    assert "Bits per weight" not in shown()
+    app.selectbox(key="family").select("gpt").run()
+    app.selectbox(key="gpt-nano-rounding").select("ternary").run()
+    assert "Bits per weight" in shown() and not app.button(key="start").disabled
+
+
 def test_a_model_that_reads_the_future_says_so_before_it_starts(draw: Draw) -> None:
     app = draw("train")
     app.selectbox(key="family").select("strawberry-leaky").run()

@@ -77,13 +77,16 @@ def test_the_map_that_is_shown_is_said_to_be_true(draw: Draw, finished: Path) ->
     assert "do not trust" not in said
 
 
-@pytest.mark.parametrize("family", ["retnet", "yoco", "strawberry-shared"])
+@pytest.mark.parametrize("family", ["retnet", "yoco", "yoco-bit", "strawberry-shared"])
 def test_every_family_is_drawn_and_maps_say_how_to_read_them(draw: Draw, tmp_path: Path, family: str) -> None:
     trained(tmp_path / family, tiny(family), 2)
     for page in PAGES:
         draw(page, tmp_path, run=family, layer="1").whole()
+    if family != "strawberry-shared":
+        assert "plainly learned" in draw("retention", tmp_path, run=family).said
+        assert "no experts" in draw("experts", tmp_path, run=family).said
     said = draw("attention", tmp_path, run=family, layer="0").whole().said
-    assert ("Red adds" in said) == (family in ("retnet", "yoco"))
+    assert ("Red adds" in said) == (family != "strawberry-shared")
     assert ("Each row sums to 1" in said) == (family == "strawberry-shared")
     assert "do not trust" not in said
 

@@ -90,6 +90,9 @@ def arguments(name: str, probe: lab.Probe, leak: Verdict) -> list[tuple[tuple[An
     if name.startswith("contrast_"):
         wanted: list[dict[str, Any]] = {"filmstrip": made, "maps": every, "experts": [*routed]}[name[9:]]
         return [((probe, probe), each) for each in wanted]
+    if name == "rounded_weights":
+        weights = np.random.default_rng(0).normal(size=(200, 300))
+        return [((part,), {"rounding": kind}) for kind in ("ternary", "sign") for part in (weights, weights[:9, :5])]
     if name == "state_growth":
         return [((range(3, 40), sizes), {"prompt": 3, "cache": 64}) for sizes in ([99] * 37, range(64, 2432, 64))]
     if name == "loss_curve":
@@ -312,6 +315,8 @@ def test_what_cannot_be_drawn_gets_one_sentence(probe, probes):
         (lambda: figures.table("nothing", probe), "the tables are"),
         (lambda: figures.lens(probe, quantity="confidence"), "quantity must be one of"),
         (lambda: figures.exit_depth(probe), "nothing in this model decides"),
+        (lambda: figures.rounded_weights(np.eye(3), rounding="none"), "ternary or sign"),
+        (lambda: figures.rounded_weights(np.ones((2, 3, 4))), "matrix by matrix"),
     ):
         with pytest.raises(figures.FigureError, match=answer):
             wrong()
