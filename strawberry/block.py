@@ -47,6 +47,12 @@ class BlockState:
     passes: tuple[PassState, ...]
 
 
+def _feedforward(config: Config) -> GLU | ExpertGLU | None:
+    if config.d_ff == 0:
+        return None
+    return ExpertGLU(config) if config.n_experts > 1 else GLU(config)
+
+
 class Block(nn.Module):
     """norm → q, k, v → token mixer → (mini-SwiGLU →) out → residual; norm → feed-forward → residual.
 
@@ -66,9 +72,9 @@ class Block(nn.Module):
         self.conv = ShortConv(width, config.conv) if config.conv else None
         routed = mixer == "abundance" and config.weights != "learned" and config.n_experts > 1
         self.swiglu_router = Router(config.d_model, config.n_experts, config.top_k, config) if routed else None
-        self.feedforward = ExpertGLU(config) if config.n_experts > 1 else GLU(config)
+        self.feedforward = _feedforward(config)
         if config.scale == "fan_in":
-            self.gains = nn.Parameter(torch.empty(config.loops, 2, config.d_model))
+            self.gains = nn.Parameter(torch.empty(config.loops, 1 + (config.d_ff > 0), config.d_model))
         self.input, self.q, self.k, self.v = Tap(), Tap(), Tap(), Tap()
         self.mixed, self.residual = Tap(), Tap()
 
@@ -105,6 +111,8 @@ class Block(nn.Module):
         """All that follows the mixer, token by token."""
         branch = self._out(h, self.mixed(y).flatten(2), weights, call)
         x = self._add(x, branch, step, 0)
+        if self.feedforward is None:
+            return x
         return self._add(x, self.feedforward(norm(x), call.ledger), step, 1)
 
     def _project(

@@ -74,7 +74,7 @@ class Config:
     attention_top_k: int = model(2, "attention experts per token", low=1)
     n_experts: int = model(4, "experts of each SwiGLU; 1 is a dense SwiGLU", low=1)
     top_k: int = model(2, "SwiGLU experts per token", low=1)
-    d_ff: int = model(128, "hidden width of one feed-forward expert", low=1)
+    d_ff: int = model(128, "hidden width of one feed-forward expert; 0, with one expert, leaves the layer out", low=0)
     activation: str = model("silu", "gate of the feed-forward layers: SwiGLU or GeGLU", ("silu", "gelu"))
     routing: str = model("softmax", "how a router scores its experts", ("softmax", "sigmoid"))
     balance: str = model(
@@ -164,6 +164,8 @@ class Config:
                 raise ConfigError(f"{name} must lie in [0, 1); got {getattr(self, name)}")
         if self.top_k > self.n_experts:
             raise ConfigError(f"top_k {self.top_k} is more than n_experts {self.n_experts}; lower it or add experts")
+        if self.d_ff == 0 and self.n_experts > 1:
+            raise ConfigError(f"d_ff 0 leaves the feed-forward layer out: set n_experts to 1, not {self.n_experts}")
         if "abundance" in self.mixers:
             if not self.windows or min(self.windows) < 0:
                 raise ConfigError("windows needs one or more sizes ≥ 0, one per attention expert, such as 8,32,0")

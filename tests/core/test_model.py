@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 import strawberry
-from strawberry.errors import StrawberryError, TraceError
+from strawberry.errors import ConfigError, StrawberryError, TraceError
 
 PICO = [name for name in strawberry.presets() if name.endswith("-pico")]
 SMOOTH = [name for name in PICO if strawberry.preset(name).rounding == "none"]
@@ -188,3 +188,19 @@ def test_bad_tokens_get_one_sentence(tokens: torch.Tensor) -> None:
     model, _ = pico()
     with pytest.raises(StrawberryError, match="tokens"):
         model(tokens)
+
+
+@pytest.mark.parametrize("family", ["gpt", "retnet", "strawberry"])
+def test_without_a_feed_forward_layer_only_the_mixer_is_left(family: str) -> None:
+    config = strawberry.preset(f"{family}-pico", d_ff=0, n_experts=1, top_k=1)
+    model = strawberry.build(config)
+    assert not [name for name, _ in model.named_parameters() if "feedforward" in name]
+    assert strawberry.estimate(config).parameters == sum(p.numel() for p in model.parameters())
+    tokens = torch.arange(48).view(1, 48)
+    model.loss(tokens, tokens).total.backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_experts_need_a_width() -> None:
+    with pytest.raises(ConfigError, match="set n_experts to 1"):
+        strawberry.preset("strawberry-pico", d_ff=0)
