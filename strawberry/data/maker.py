@@ -63,6 +63,10 @@ class Maker(ABC):
     def words(self) -> list[str]:
         """How each token is written, in order; no two alike, and none with a space."""
 
+    def content(self) -> str:
+        """What the rows depend on besides the arguments, as a fingerprint."""
+        return ""
+
     def tokenizer(self) -> Tokenizer:
         """One token per word."""
         return Tokenizer.of_symbols(self.words())

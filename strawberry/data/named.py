@@ -107,7 +107,8 @@ class MadeDataset:
     @property
     def fingerprint(self) -> str:
         """Changes with the task, its arguments and its tokenizer."""
-        about = [FORMAT, self.maker.title(), dataclasses.asdict(self.maker), self.tokenizer.fingerprint]
+        made = self.maker
+        about = [FORMAT, made.title(), dataclasses.asdict(made), made.content(), self.tokenizer.fingerprint]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     @property

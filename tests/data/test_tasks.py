@@ -15,10 +15,41 @@ from strawberry.errors import DataError
 # Each task as it is by default, and with other arguments.
 VARIANTS = {
     "mqar": ("pairs=4", "pairs=16,vocab=300,power=1", "pairs=1,vocab=5,length=4"),
+    "induction": ("asks=1,length=256", "vocab=3,length=20,asks=9"),
+    "selective-copy": ("copies=1,vocab=4,length=2", "copies=16,length=48,vocab=40"),
+    "memorisation": ("keys=7,length=9", "keys=1000"),
+    "fuzzy-recall": ("motif=1,length=30", "motif=3,vocab=5,length=40"),
+    "noisy-recall": ("share=0", "share=0.9,keys=3,noise=2", "length=4"),
+    "compression": ("length=9", "vocab=30"),
+    "modular": ("modulus=97", "modulus=2,terms=30", "modulus=3,terms=2,length=4"),
+    "dyck": ("kinds=2,depth=1", "kinds=6,depth=100,length=20"),
+    "pointers": ("nodes=2,depth=1,length=6", "nodes=20,depth=5,length=81"),
+    "letters": ("vocab=512,length=100",),
 }
-# The best guess without understanding: (task, tokens, scored targets) -> as many guesses.
+
+
+def always(token):
+    return lambda task, tokens, places: np.full(len(places[0]), token(task))
+
+
+def commonest(task: Task) -> int:
+    targets = rows(task, 2000, "validation", 1)[1]
+    return int(np.bincount(targets[targets != IGNORED]).argmax())
+
+
+# The best guess without understanding: (task, tokens, places that are asked) -> as many guesses.
 GUESSES = {
     "mqar": lambda task, tokens, places: tokens[places[0], 1],
+    "induction": always(lambda task: 1),
+    "selective-copy": always(lambda task: 2),
+    "memorisation": always(lambda task: 1 + task.keys),
+    "fuzzy-recall": always(lambda task: 1 + task.vocab),
+    "noisy-recall": always(lambda task: task.keys),
+    "compression": always(lambda task: 2),
+    "modular": always(commonest),
+    "dyck": always(lambda task: task.kinds),
+    "pointers": always(lambda task: 0),
+    "letters": always(commonest),
 }
 CASES = [(name, given) for name in TASKS for given in ("", *VARIANTS[name])]
 
@@ -94,7 +125,7 @@ def test_rows_follow_from_counters_alone(task: Task):
 def test_the_splits_are_streams_apart(task: Task):
     seen = {split: rows(task, 300, split)[0] for split in ("train", "validation")}
     assert not np.array_equal(seen["train"], seen["validation"])
-    if task.tokenizer().vocab_size > 8:
+    if task.length >= 30:  # shorter rows may be alike by chance
         assert not {row.tobytes() for row in seen["train"]} & {row.tobytes() for row in seen["validation"]}
 
 
