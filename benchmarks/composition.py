@@ -7,8 +7,8 @@ from nothing, on the answers alone, with the losses and the optimisers of the pa
 as the nearer ones are learned. Then the text is read with all passes, and on each query's last token the model stops
 when it is confident.
 
-Run ``python benchmarks/composition.py`` on an otherwise idle machine: three seeds, about ten minutes on two cores. It
-prints exit depth, accuracy and loss by difficulty, and writes ``benchmarks/results/composition.json``.
+Run ``python benchmarks/composition.py`` on an otherwise idle machine: three seeds, about a quarter of an hour on two
+cores. It prints exit depth, accuracy and loss by difficulty, and writes ``benchmarks/results/composition.json``.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def one_seed(seed: int, steps: int, rows: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rows", type=int, default=500, help="queries of each difficulty")
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
