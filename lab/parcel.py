@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from lab import jobs, recorded
+from lab import recorded, tickets
 from lab.jobs import Job, JobError
 from lab.shelf import INCOMING
 from strawberry import checkpoint
@@ -105,7 +105,7 @@ def take_in(runs_folder: Path, source: IO[bytes] | Path, name: str = "") -> Job:
                 run.mkdir()
                 _unpack(parcel, told, run)
                 _check(run)
-                with jobs.starting:
+                with tickets.turn(runs_folder):
                     if os.path.lexists(folder):
                         raise JobError(f"a run called {folder.name!r} is already there; give this one another name")
                     run.rename(folder)

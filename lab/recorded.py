@@ -19,6 +19,19 @@ except ImportError:  # Windows
 FRESH = 30.0
 
 
+def runs(runs_folder: Path) -> list[Path]:
+    """The folders of all runs in a runs folder, in no order; links are not followed."""
+    try:
+        return [path for path in runs_folder.iterdir() if not path.is_symlink() and is_run(path)]
+    except OSError:
+        return []
+
+
+def is_run(folder: Path) -> bool:
+    """Whether there is a run in a folder, begun or asked for."""
+    return (folder / "job.json").is_file() or (folder / "config.json").is_file()
+
+
 def ending(folder: Path) -> tuple[str, str, int, int]:
     """State, sentence, step and number of steps of a run that no worker of the dashboard keeps."""
     events = folder / "events.jsonl"

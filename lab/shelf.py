@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from lab import jobs, notes, recorded
+from lab import jobs, notes, recorded, tickets
 from lab.jobs import Job, JobError, Status
 from strawberry.config import Config
 from strawberry.errors import RunError, StrawberryError
@@ -72,7 +72,7 @@ def differences(chosen: Sequence[Entry]) -> pd.DataFrame:
 
 def rename(runs_folder: Path, name: str, new: str) -> Job:
     """Give a run another name; raises RunError when it is at work, or the name cannot be used or is taken."""
-    with jobs.starting:
+    with tickets.turn(runs_folder):
         folder = _still(runs_folder, name)
         target = named_run(runs_folder, new)
         if os.path.lexists(target):
@@ -83,7 +83,7 @@ def rename(runs_folder: Path, name: str, new: str) -> Job:
 
 def delete(runs_folder: Path, name: str) -> None:
     """Remove a run with all that it saved, for good; raises RunError when it is at work or is no run."""
-    with jobs.starting:
+    with tickets.turn(runs_folder):
         folder = _still(runs_folder, name)
         # Out of the list at once, and then it may take its time; a link inside is removed, not followed.
         doomed = Path(tempfile.mkdtemp(prefix=DELETED, dir=runs_folder))

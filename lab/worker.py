@@ -12,10 +12,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lab import notes, prepare, process
+from lab import endings, line, notes, prepare, process
 from lab.pace import Pace, thin
 from lab.recorded import probe_path
+from lab.status import LIVE
 
+RETRY = 2.0  # seconds between two tries to save what a full disk refused
 BEAT = 0.5  # seconds between heartbeats
 GLANCE = 0.1  # seconds between looks at the control file while paused
 JUDGED_AT = 10  # the step after which leaks are measured: late enough not to hold up the first loss
@@ -34,28 +36,24 @@ class Worker:
         self.trainer: Any = None
         self.signalled = False
         self.why = "Stopped"
+        self._pausing = ""
+        self._free = 0.0
         self._step = 0
         self._speed: float | None = None
         self._seconds_per_step: float | None = None
         self._stepped_at: float | None = None
-        self._beaten = 0.0
+        self._beaten = self._handed_on = 0.0
         self._presses = self._control().get("presses", 0)
 
     def run(self) -> int:
         """Train; the exit code is 0 when the run finished or was stopped, 1 when it failed."""
         try:
-            self._say("starting", "Loading torch.")
-            from strawberry.errors import StrawberryError
-        except Exception as error:
-            return self._fail(error, "")
-        try:
+            # Room for last words; where it cannot be had, the keeper's note has to do.
+            with contextlib.suppress(OSError):
+                notes.reserve(self.folder / process.LAST_WORDS)
             return self._train()
-        except StrawberryError as error:
-            return self._fail(error, str(error))
-        except MemoryError as error:
-            return self._fail(error, "There was not enough memory; choose a smaller preset, width, batch or sequence.")
         except Exception as error:
-            return self._fail(error, "")
+            return self._fail(error)
 
     def _train(self) -> int:
         from strawberry.config import Config
@@ -85,7 +83,6 @@ class Worker:
                 if event.step == JUDGED_AT:
                     self._judge()
                 if self._obey() == "stop":
-                    self._say("training", "Saving a checkpoint.")
                     self.trainer.stop(self.why)
                     self._say("stopped", f"{self.why} at step {self._step}; resume goes on from here.")
                     return 0
@@ -93,11 +90,13 @@ class Worker:
                     self._look()
             elif event.event == "finished":
                 self._look()
-                done = event.reason == "done"
-                self._say("finished" if done else "failed", "" if done else event.reason)
-                return 0 if done else 1
+                if event.reason == "done":
+                    self._say("finished", "")
+                    return 0
+                self._say("failed", f"{event.reason[:1].upper()}{event.reason[1:]}.", "diverged")
+                return 1
             self._beat("training")
-        return self._fail(RuntimeError("no end was told"), "Training ended without saying why; the log may tell.")
+        return self._fail(RuntimeError("training ended without saying why"))
 
     def _note(self, event: Any) -> None:
         now = time.monotonic()
@@ -109,29 +108,68 @@ class Worker:
 
     def _obey(self) -> str:
         """Follow the control file; returns "stop" or "run", after however long a pause."""
-        held = False
+        held, tried = "", -RETRY
         while True:
             control = self._control()
             if (text := control.get("text", self._asked_text)) != self._asked_text:
                 self.text = self._asked_text = text
                 self._look(again=True)
             want = "stop" if self.signalled else control.get("want", "run")
-            if want in ("run", "stop"):
+            if want == "stop" and time.monotonic() - tried >= RETRY:
+                tried = time.monotonic()
+                if self.signalled or self._saved():
+                    return "stop"
+            if want == "run":
                 self._presses = control.get("presses", 0)
-                return want
+                return "run"
             if control.get("presses", 0) > self._presses:
                 self._presses += 1
                 if held:
                     self._say("training", "One step is under way.")
                 return "run"
-            if not held:
-                held = True
-                self._save()
-                self._look()
-                self._say("paused", f"Paused after step {self._step}; a checkpoint is saved.")
-                self._stepped_at = None
+            if held != want:
+                held = want
+                self._hold(want)
             self._beat("paused")
+            self._hand_on()
             time.sleep(GLANCE)
+
+    def _hold(self, want: str) -> None:
+        """Begin a pause, or one instead of a stop that would lose what cannot be saved now."""
+        if want == "stop":
+            self._pausing = (
+                f"Not stopped yet, after step {self._step}: the disk refuses the checkpoint. Make room: it is saved "
+                "then, and ends by itself."
+            )
+        else:
+            self._say("training", "Saving a checkpoint.")
+            saved = self._saved()
+            self._look()
+            kept = "a checkpoint is saved." if saved else "the disk refuses the checkpoint, so make room on it."
+            self._pausing = f"Paused after step {self._step}; {kept}"
+        self._say("paused", self._pausing)
+        self._stepped_at = None
+
+    def _saved(self) -> bool:
+        """Save a checkpoint of this step, unless it is there; False when the disk refuses."""
+        from strawberry.errors import RunError
+
+        try:
+            self.trainer.save()
+        except (RunError, OSError) as error:
+            self._log(error)
+            return False
+        return True
+
+    def _hand_on(self) -> None:
+        """While this run is paused, the next in line may begin."""
+        if time.monotonic() - self._handed_on < line.BEAT:
+            return
+        self._handed_on = time.monotonic()
+        try:
+            line.advance(self.folder.parent)
+        except Exception as error:
+            self._log(error)
 
     def _look(self, again: bool = False) -> None:
         """Probe the model into ``probes/step-N.npz``, unless it is there; ``again`` replaces it.
@@ -147,9 +185,10 @@ class Worker:
             path.parent.mkdir(exist_ok=True)
             self._picture(self.text or passage(self.trainer.dataset), path)
             thin(self.folder)
-        except Exception:
-            traceback.print_exc()
-            self.text = ""
+        except Exception as error:
+            self._log(error)
+            if not isinstance(error, OSError):
+                self.text = ""
         now = time.monotonic()
         self.pace.spent(now - began, now)
 
@@ -172,34 +211,43 @@ class Worker:
         try:
             told = verdict(self.trainer.config)
             notes.write(path, {"causal": told.causal, "sentence": told.sentence})
-        except Exception:
-            traceback.print_exc()
-
-    def _save(self) -> None:
-        self._say("training", "Saving a checkpoint.")
-        self.trainer.save()
+        except Exception as error:
+            self._log(error)
 
     def _beat(self, state: str) -> None:
         if time.monotonic() - self._beaten >= BEAT:
-            sentence = f"Paused after step {self._step}; a checkpoint is saved." if state == "paused" else ""
-            self._say(state, sentence)
-            if process.free_memory() < LOW_MEMORY:
+            self._say(state, self._pausing if state == "paused" else "")
+            if self._free < LOW_MEMORY:
                 self.signalled = True
                 self.why = "Stopped because this machine is running out of memory"
 
-    def _say(self, state: str, sentence: str) -> None:
+    def _say(self, state: str, sentence: str, cause: str = "") -> None:
         self._beaten = time.monotonic()
+        self._free = process.free_memory()
         left = self.steps - self._step
         eta = self._seconds_per_step * left if self._seconds_per_step and state == "training" else None
-        told = {"state": state, "sentence": sentence, "step": self._step, "steps": self.steps}
-        measured = {"tokens_per_s": self._speed, "eta": eta, "updated": time.time(), "pid": os.getpid()}
-        notes.write(self.folder / "status.json", told | measured)
+        told = {"state": state, "sentence": sentence, "step": self._step, "steps": self.steps, "cause": cause}
+        told |= {"tokens_per_s": self._speed, "eta": eta, "updated": time.time()}
+        told |= {"beat": self._beaten, "free": self._free, "pid": os.getpid()}
+        try:
+            notes.write(self.folder / "status.json", told)
+        except OSError as error:
+            # Last words must be heard; a heartbeat may be missed, and the trainer will meet the same disk.
+            self._log(error)
+            if state not in LIVE:
+                with contextlib.suppress(OSError):
+                    notes.engrave(self.folder / process.LAST_WORDS, told)
 
-    def _fail(self, error: BaseException, sentence: str) -> int:
-        traceback.print_exception(error)
-        words = sentence or f"An unexpected error ended the training ({type(error).__name__}: {error}); see its log."
-        self._say("failed", words)
+    def _fail(self, error: BaseException) -> int:
+        self._log(error)
+        cause, sentence = endings.told(error, self._step)
+        self._say("failed", sentence, cause)
         return 1
+
+    def _log(self, error: BaseException) -> None:
+        # The log lies on a disk that may be full as well.
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
 
     def _control(self) -> dict[str, Any]:
         return notes.read(self.folder / "control.json")
@@ -227,6 +275,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m lab.worker RUN_FOLDER")
     worker = Worker(Path(sys.argv[1]))
+    # Without it the keeper's number stands for the worker's.
+    with contextlib.suppress(OSError):
+        notes.write(worker.folder / process.WORKER, process.mark(os.getpid()))
 
     def leave(*_: Any) -> None:
         worker.signalled = True

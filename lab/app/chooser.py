@@ -1,7 +1,6 @@
-"""The form that starts a run: a preset and what matters, the cost before the press, and one button."""
+"""The form for a run: a preset, the text, and what matters; beside it the panel that starts it."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,7 @@ from typing import Any
 import streamlit as st
 
 import strawberry
-from lab import jobs
-from lab.app import words
-from lab.app.shell import attempt, choose
-from lab.process import free_memory
+from lab.app.launch import Wish, free_name, panel
 from strawberry.config import Config
 from strawberry.data import CORPORA
 from strawberry.data.files import decode
@@ -22,20 +18,9 @@ from strawberry.mixers import MIXERS
 SIZES = {"pico": "pico · seconds", "nano": "nano · minutes on a laptop", "small": "small · needs a GPU"}
 CORPUS_WORDS = {"sotu": "State of the Union addresses", "python": "Python's own source code"}
 OWN = {"paste": "Paste a text", "upload": "Upload a text file", "path": "A file or folder on this machine"}
+LARGEST = 32  # megabytes of an uploaded text; the server's limit, in .streamlit/config.toml, is for those who bypass it
+PASTE = 2_000_000  # characters of a pasted one, which travels with every press
 STEPS = {"pico": 200, "nano": 1000, "small": 5000}
-
-
-@dataclasses.dataclass(frozen=True)
-class Wish:
-    """What the form asks for; ``wrong`` is a sentence when it cannot be started."""
-
-    config: Config | None
-    data: str
-    pasted: str | None
-    steps: int
-    name: str
-    text: str
-    wrong: str = ""
 
 
 def chooser() -> None:
@@ -43,46 +28,8 @@ def chooser() -> None:
     top, side = st.columns([3, 2], gap="large")
     with top:
         preset, wish = _form()
-    with side, st.container(border=True):
-        st.markdown(f"**{preset}**")
-        st.caption(strawberry.families()[preset.rpartition("-")[0]])
-        if wish.config is not None:
-            _cost(wish.config, wish.steps)
-        if wish.wrong:
-            st.error(wish.wrong, icon=":material/error:")
-        pressed = st.button(
-            "Start training",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=bool(wish.wrong),
-            width="stretch",
-            key="start",
-        )
-        st.caption("Training runs in a process of its own: close this page and come back, the address finds it again.")
-    # Not in a callback, which would know what the form said at the last draw, not at the press.
-    if pressed:
-        attempt(lambda: start(wish))
-        st.rerun()
-
-
-def start(wish: Wish) -> None:
-    """Begin the run and look at it."""
-    if wish.config is None:
-        return
-    folder = jobs.runs_folder()
-    job = jobs.start(
-        folder, wish.name, wish.config, wish.data, wish.steps, text=wish.text, pasted=wish.pasted,
-        alone=not st.session_state.get("beside", False),
-    )  # fmt: skip
-    choose(job.name)
-
-
-def free_name(stem: str) -> str:
-    """The first of ``stem``-1, ``stem``-2, … that no run has."""
-    folder, number = jobs.runs_folder(), 1
-    while (folder / f"{stem}-{number}").exists():
-        number += 1
-    return f"{stem}-{number}"
+    with side:
+        panel(preset, wish)
 
 
 def _form() -> tuple[str, Wish]:
@@ -115,7 +62,6 @@ def _form() -> tuple[str, Wish]:
             placeholder="A passage that is kept for validation, so that the model never trains on it",
             help="Each time pictures are taken, the model reads the beginning of it, up to 256 tokens.",
         )  # fmt: skip
-        st.checkbox("Start even while another run trains; both get slower", key="beside")
     return preset, Wish(config, data, pasted, int(steps), name.strip(), text, wrong or complaint)
 
 
@@ -124,12 +70,15 @@ def _text(source: str) -> tuple[str, str | None]:
     if source in CORPORA:
         return source, None
     if source == "paste":
-        pasted = st.text_area("Your text", key="pasted", height=160, placeholder="A few pages at least")
+        pasted = st.text_area(
+            "Your text", key="pasted", height=160, max_chars=PASTE, placeholder="A few pages at least"
+        )
         if not pasted.strip():
             raise StrawberryError("Paste the text to learn from; a few pages at least.")
         return source, pasted
     if source == "upload":
-        file = st.file_uploader("A text file in UTF-8", key="upload")
+        limit = f"Up to {LARGEST} MB; give the path of a larger one instead."
+        file = st.file_uploader("A text file in UTF-8", key="upload", max_upload_size=LARGEST, help=limit)
         if file is None:
             raise StrawberryError("Choose a text file to upload.")
         return source, decode(file.getvalue(), file.name)
@@ -223,33 +172,3 @@ def _offered(base: Config, loops: int) -> dict[str, str]:
         numbers = {"think_above": "Think on above (loss)", "loss_threshold": "Confidence is 0 from (loss)"}
         return {"halting": "Halting head learns", **drawn, **numbers}
     return {"sharing": "Order of the passes", **drawn} if loops > 1 else {}
-
-
-def _cost(config: Config, steps: int) -> None:
-    """Parameters, computation and memory, before anything starts."""
-    cost = _estimate(json.dumps(config.to_dict()))
-    tokens = config.batch_size * config.grad_accum * config.seq_len
-    shown = (
-        ("Parameters", words.count(cost.parameters), f"{words.count(cost.active_parameters)} work on each token"),
-        ("Memory to train", words.size(cost.memory_bytes), f"{words.size(free_memory())} are free now"),
-        ("FLOPs per token", words.count(cost.flops_per_token), "Floating-point operations, forward and backward."),
-        (
-            "FLOPs of the run",
-            words.count(cost.flops_per_token * tokens * steps),
-            f"{tokens:,} tokens × {steps:,} steps",
-        ),
-    )
-    if config.rounding != "none":
-        kept = f"{cost.weight_bytes / 1e6:.2f} MB to keep it: what is rounded packed, the rest in fp32."
-        about = f"{kept} Training holds all in full."
-        shown = (*shown, ("Bits per weight", f"{cost.bits_per_weight:.1f}", about))
-    with st.container(horizontal=True, gap="small"):
-        for label, value, help in shown:
-            st.metric(label, value, help=help, width=150)
-    if not config.causal:
-        st.warning("**Reads the future**: its weights are made from the whole batch. Good as a control only.")
-
-
-@st.cache_data(max_entries=64, ttl=3600, show_spinner=False)
-def _estimate(described: str) -> Any:
-    return strawberry.estimate(Config.from_dict(json.loads(described)))

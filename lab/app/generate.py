@@ -192,6 +192,8 @@ def _no_checkpoint(job: Job) -> None:
             every = notes.read(job.folder / "plan.json").get("checkpoint_every")
             comes = f"One comes every {every:,} steps; it is at step {status.step:,}. " if every else ""
             st.markdown(f"{comes}To have one at once, **press Pause on the Train page**: pausing saves.")
+        elif status.place:
+            st.markdown(f"It waits for its turn: {status.sentence}")
         elif status.live:
             st.markdown("It is training outside of the dashboard, and saves when its command says so.")
         else:

@@ -2,16 +2,25 @@
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
-from lab import figures, notes, recorded
+from lab import figures, jobs, notes, recorded
 from lab.app import live, pulse, shell, words
 from lab.app.exhibit import show
 from lab.app.glimpse import glimpse
+from lab.app.keeping import literal
+from lab.app.launch import free_name
 from lab.causality import Verdict, verdict
 from lab.jobs import Job, Status
 from strawberry.config import Config
+from strawberry.runs import PASTED
+
+PAUSE = "It saves a checkpoint and keeps its memory; the next run in line begins meanwhile."
+BESIDE = "It begins beside the runs that train; each then gets only its share of the processor."
 
 
 def monitor(job: Job) -> None:
@@ -34,7 +43,9 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
     done = status.step / status.steps if status.steps else 0.0
     st.progress(min(done, 1.0), words.progress(status))
     if status.state == "failed":
-        st.error(status.sentence, icon=":material/error:")
+        _failed(job, status)
+    elif status.state == "waiting":
+        st.info(status.sentence, icon=":material/schedule:")
     elif status.sentence:
         st.caption(status.sentence)
     if not record.steps:
@@ -70,25 +81,78 @@ def _controls(job: Job, status: Status) -> None:
     title.subheader(job.name, anchor=False)
     if not job.steerable or status.state == "finished":
         return
-    held = status.state in ("paused", "stopped", "failed")
-    buttons = (
-        ("Resume", "play_arrow", job.resume, True)
-        if held
-        else ("Pause", "pause", job.pause, status.state == "training"),
-        ("One step", "skip_next", job.step, status.state == "paused"),
-        ("Stop", "stop", job.stop, status.live),
-    )
-    for slot, (label, icon, action, on) in zip(slots, buttons, strict=True):
+    for number, (slot, button) in enumerate(zip(slots, _buttons(job, status), strict=True)):
         slot.button(
-            label,
-            icon=f":material/{icon}:",
-            key=f"control-{slots.index(slot)}",
+            button.label,
+            icon=f":material/{button.icon}:",
+            key=f"control-{number}",
             on_click=shell.attempt,
-            args=(action,),
-            disabled=not on,
-            type="primary" if label == "Resume" else "secondary",
+            args=(button.action,),
+            disabled=not button.on,
+            help=button.help,
+            type="primary" if button.label == "Resume" else "secondary",
             width="stretch",
         )
+
+
+@dataclass(frozen=True)
+class Button:
+    """One of the buttons that steer a run."""
+
+    label: str
+    icon: str
+    action: Callable[[], Any]
+    on: bool
+    help: str | None = None
+
+
+def _buttons(job: Job, status: Status) -> tuple[Button, Button, Button]:
+    """What can be done with a run in this state."""
+    step = Button("One step", "skip_next", job.step, status.state == "paused")
+    stop = Button("Stop", "stop", job.stop, status.live)
+    if status.state == "waiting":
+        return (
+            Button("Start now", "play_arrow", lambda: job.resume(beside=True), True, BESIDE),
+            Button("To the front", "vertical_align_top", job.first, status.place > 1, "It is the next then."),
+            Button("Leave the line", "close", job.leave, True, "It can be resumed later, and is then the last."),
+        )
+    if status.place:
+        return (
+            Button("Stay paused", "pause", job.leave, True, "It then waits for Resume, not for its turn."),
+            step,
+            stop,
+        )
+    if status.state in ("paused", "stopped", "failed"):
+        again = "It goes on at once, or as soon as no other run trains."
+        return Button("Resume", "play_arrow", job.resume, True, again), step, stop
+    return Button("Pause", "pause", job.pause, status.state == "training", PAUSE), step, stop
+
+
+def _failed(job: Job, status: Status) -> None:
+    """What happened, what to do, and the end of the log."""
+    said = "  \n".join(filter(None, (f"**{literal(status.sentence)}**", literal(status.advice))))
+    st.error(said, icon=":material/error:")
+    if status.cause == "diverged" and (rate := (job.request.get("config") or {}).get("learning_rate")):
+        st.button(
+            f"Start anew with learning rate {rate / 2:.2g}", icon=":material/replay:", key="anew",
+            on_click=shell.attempt, args=(lambda: _anew(job),),
+        )  # fmt: skip
+    if log := job.log(20):
+        with st.expander("The end of its log"):
+            st.code(log, language=None, height=240)
+
+
+def _anew(job: Job) -> None:
+    """The same run from its beginning, at half the learning rate."""
+    asked = job.request
+    config = Config.from_dict(asked["config"])
+    pasted = (job.folder / PASTED).read_text(encoding="utf-8") if asked["data"] == PASTED else None
+    lower = config.replace(learning_rate=config.learning_rate / 2)
+    name = free_name(job.name[:56])
+    begun = jobs.start(
+        job.folder.parent, name, lower, asked["data"], asked["steps"], text=asked.get("text", ""), pasted=pasted
+    )
+    shell.choose(begun.name)
 
 
 def _waiting(status: Status) -> None:

@@ -13,7 +13,8 @@ from lab.jobs import Job
 # Seconds between two looks for news: while a run begins, while it is young, and later.
 BEGINS, YOUNG, LATER = 1.0, 1.5, 4.0
 YOUTH = 40.0
-Seen = tuple[str, tuple[int, int] | None]  # state of the run; step of its newest probe, and when that was written
+# State of the run and its place in the line; step of its newest probe, and when that was written.
+Seen = tuple[tuple[str, int], tuple[int, int] | None]
 
 
 def interval(job: Job) -> float | None:
@@ -24,6 +25,8 @@ def interval(job: Job) -> float | None:
     status = job.status()
     if status.state in ("starting", "preparing data"):
         return BEGINS
+    if status.place:
+        return YOUNG
     if not status.live:
         return None
     young = time.time() - job.request.get("created", 0.0) < YOUTH
@@ -37,13 +40,18 @@ def pulse(job: Job) -> None:
 
 def seen(job: Job) -> Seen:
     """What a page knows of a run when it is drawn."""
-    return job.status().state, _newest(job)
+    return _state(job), _newest(job)
 
 
 def news(job: Job, seen: Seen) -> bool:
     """Whether the state has changed, or a newer probe has come to be followed, since the page was drawn."""
     state, newest = seen
-    return job.status().state != state or (scrub.following() and _newest(job) != newest)
+    return _state(job) != state or (scrub.following() and _newest(job) != newest)
+
+
+def _state(job: Job) -> tuple[str, int]:
+    status = job.status()
+    return status.state, status.place
 
 
 def _newest(job: Job) -> tuple[int, int] | None:

@@ -5,11 +5,13 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from lab import jobs, prepare, recorded
+from lab import jobs, line, prepare, recorded, tickets
+from lab import status as statuses
 from lab.app import brand, words
 from lab.app.daylight import daylight
 from lab.figures import colours
@@ -52,6 +54,7 @@ def main() -> None:
     guarded(page.run)()
     daylight()
     prepare.ahead()
+    line.attend(jobs.runs_folder)
     _settle()
 
 
@@ -153,13 +156,28 @@ def sidebar(*, restart: bool = False) -> None:
             badges(job, job.status())
             if restart:
                 st.button("New run", icon=":material/add:", on_click=_new_run, width="stretch")
+        _elsewhere(folder, job)
+
+
+def _elsewhere(folder: Path, job: Job | None) -> None:
+    """What other runs do, as far as it concerns somebody who looks at this one."""
+    own = None if job is None else job.folder
+    busy = [other for other in statuses.training(folder) if other != own]
+    line = [other for other in tickets.waiting(folder) if other != own]
+    for other, sign in [(other, ":green[●]") for other in busy[:4]] + [(other, ":violet[○]") for other in line[:4]]:
+        label = f"{sign} {other.name}"
+        told = "It trains now." if other in busy else "It waits in line."
+        st.button(label, key=f"elsewhere-{other.name}", type="tertiary", help=told, on_click=choose, args=(other.name,))
+    if len(busy) + len(line) > 8 or len(busy) > 4 or len(line) > 4:
+        st.caption("All of them are on the Runs page.")
 
 
 def badges(job: Job, status: Status) -> None:
     """The state of a run and whether its model reads the future, side by side."""
     with st.container(horizontal=True, gap="small"):
         colour, icon = words.BADGES.get(status.state, ("gray", ":material/help:"))
-        st.badge(status.state, color=colour, icon=icon, help=status.sentence or None)  # type: ignore[arg-type]
+        told = words.badge(status)
+        st.badge(told, color=colour, icon=icon, help=status.sentence or None)  # type: ignore[arg-type]
         verdict = recorded.verdict(job.folder)
         if verdict is None:
             return

@@ -52,5 +52,5 @@ def _recent() -> None:
         colour, icon = words.BADGES[status.state]
         first, second, third = st.columns([3, 2, 5], vertical_alignment="center")
         first.button(job.name, key=f"open-{job.name}", on_click=shell.choose, args=(job.name,), type="tertiary")
-        second.badge(status.state, color=colour, icon=icon)  # type: ignore[arg-type]
-        third.caption(words.progress(status))
+        second.badge(words.badge(status), color=colour, icon=icon)  # type: ignore[arg-type]
+        third.caption(status.sentence if status.state == "waiting" else words.progress(status))

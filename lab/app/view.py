@@ -45,7 +45,9 @@ def _nothing() -> None:
 def _not_yet(job: Job) -> None:
     status = job.status()
     with st.container(border=True, key="empty"):
-        if status.live:
+        if status.place:
+            st.info(f"This run waits for its turn: {status.sentence}", icon=":material/schedule:")
+        elif status.live:
             st.info("The first picture comes as soon as the training has begun.", icon=":material/hourglass_top:")
         elif job.steerable:
             st.markdown(

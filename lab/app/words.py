@@ -1,9 +1,10 @@
 """Numbers, times and states in a person's words."""
 
-from lab.jobs import Status
+from lab.status import Status, nth
 
 # Colour and icon of each state's badge.
 BADGES = {
+    "waiting": ("violet", ":material/schedule:"),
     "starting": ("blue", ":material/hourglass_top:"),
     "preparing data": ("blue", ":material/hourglass_top:"),
     "training": ("green", ":material/play_arrow:"),
@@ -38,6 +39,11 @@ def duration(seconds: float) -> str:
 def passes(number: int) -> str:
     """1 pass, 3 passes."""
     return f"{number} pass" if number == 1 else f"{number} passes"
+
+
+def badge(status: Status) -> str:
+    """What a badge says of a run: its state, and its place in the line if it waits."""
+    return f"{status.state}: {nth(status.place)} in line" if status.place else status.state
 
 
 def progress(status: Status) -> str:

@@ -104,7 +104,7 @@ def test_a_run_is_removed_and_nothing_else(runs: Path, tmp_path: Path) -> None:
     (outside / "precious").write_text("x")
     (runs / "berry" / "link").symlink_to(outside, target_is_directory=True)
     shelf.delete(runs, "berry")
-    assert sorted(path.name for path in runs.iterdir()) == ["bare", "notes.txt", "pictures"]
+    assert sorted(path.name for path in runs.iterdir()) == [".line", "bare", "notes.txt", "pictures"]
     assert (outside / "precious").exists()
 
 

@@ -11,7 +11,7 @@ import streamlit
 from streamlit.testing.v1 import AppTest
 
 import strawberry
-from lab import notes, prepare, process
+from lab import line, notes, prepare, process
 from lab.app import canvas
 from lab.worker import Worker
 from strawberry.config import Config
@@ -97,15 +97,17 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Page]
 
 @pytest.fixture(autouse=True)
 def not_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No text is prepared ahead while pages are tested."""
+    """No text is prepared ahead while pages are tested, and nobody looks after the line."""
     monkeypatch.setattr(prepare, "ahead", lambda: None)
+    monkeypatch.setattr(line, "attend", lambda where: None)
 
 
 @pytest.fixture(autouse=True)
 def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures as Streamlit's own elements, which pages drawn without a browser can show."""
 
-    def mount(drawing: bytes, key: str) -> None:
+    def mount(drawing: bytes, key: str, pick: Callable[[Any], None] | None = None) -> None:
+        del pick
         told = json.loads(drawing)
         streamlit.plotly_chart(go.Figure(told["figure"]), key=key, theme=None, config=told["config"])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab import jobs, notes, process
+from lab import jobs, notes, process, room
 from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
@@ -124,19 +124,6 @@ def test_a_bad_name_is_told_in_one_sentence(draw: Draw, no_worker: list[Path], n
     assert not no_worker
 
 
-def test_a_second_run_is_refused_while_one_trains(
-    draw: Draw, no_worker: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = draw("train")
-    monkeypatch.setattr(process, "alive", lambda folder: True)
-    app.button(key="start").click().run()
-    app.session_state["run"] = None
-    app.run()
-    app.button(key="start").click().run()
-    assert "is training now" in app.error[0].value
-    assert len(no_worker) == 1
-
-
 def test_a_finished_run_shows_its_numbers_curves_and_pictures(draw: Draw, finished: Path) -> None:
     app = draw("train", finished, run="berry").whole()
     shown = {metric.label: metric.value for metric in app.metric}
@@ -161,6 +148,7 @@ def test_a_link_to_a_run_that_is_gone_says_so(draw: Draw, finished: Path) -> Non
         ("training", {"Pause": True, "One step": False, "Stop": True}),
         ("paused", {"Resume": True, "One step": True, "Stop": True}),
         ("stopped", {"Resume": True, "One step": False, "Stop": False}),
+        ("starting", {"Pause": False, "One step": False, "Stop": True}),
         ("failed", {"Resume": True, "One step": False, "Stop": False}),
         ("finished", {}),
     ],
@@ -223,9 +211,45 @@ def test_a_model_too_large_for_this_machine_is_refused_in_one_sentence(
 ) -> None:
     monkeypatch.setattr(process, "free_memory", lambda: 2e8)
     app = draw("train")
+    assert not app.error
+    assert "No room now" in app.warning[0].value and "choose a smaller" in app.warning[0].value
     app.button(key="start").click().run()
     assert "choose a smaller" in app.error[0].value
     assert not no_worker
+    # What this machine can never hold is not offered.
+    monkeypatch.setattr(process, "whole_memory", lambda: 3e8)
+    app = draw("train")
+    assert "this machine has 300 MB" in app.error[0].value
+    assert app.button(key="start").disabled
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_told_before_it_starts(
+    draw: Draw, no_worker: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "disk_free", lambda folder: 1e6)
+    app = draw("train")
+    assert "checkpoints need about" in app.warning[0].value
+    app.button(key="start").click().run()
+    assert "make room" in app.error[0].value
+    assert not no_worker
+
+
+def test_a_text_too_short_for_one_row_is_told_before_it_starts(draw: Draw) -> None:
+    app = draw("train", state={"source": "paste", "pasted": "words " * 100})
+    assert "600 bytes" in app.error[0].value and "lower the sequence length" in app.error[0].value
+    assert app.button(key="start").disabled
+    app.number_input(key="strawberry-nano-seq_len").set_value(64).run()
+    assert not app.error
+
+
+def test_sizes_beyond_all_measure_are_told_and_not_built(draw: Draw) -> None:
+    app = draw("train")
+    for name, value in (("width", 8192), ("seq_len", 1_000_000), ("batch_size", 1_000_000)):
+        app.number_input(key=f"strawberry-nano-{name}").set_value(value)
+    app.run()
+    assert not app.exception
+    assert "of memory to train and this machine has" in app.error[0].value
+    assert app.button(key="start").disabled
 
 
 @pytest.mark.parametrize(
