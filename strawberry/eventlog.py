@@ -1,5 +1,6 @@
 """A run's ``events.jsonl``: appended a whole line at a time, read by cursor while it grows, cut when a run resumes."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class EventLog:
         try:
             written = os.write(self._handle, line)
             if written < len(line):
-                raise OSError(None, "the disk is full")
+                raise OSError(errno.ENOSPC, "the disk is full")
         except OSError as error:
             os.ftruncate(self._handle, before)
             raise RunError(f"{self.path} could not be written: {error.strerror or error}") from error
