@@ -1,7 +1,7 @@
-"""The command line: ``strawberry train | generate | presets | data | leaks | lab``.
+"""The command line: ``strawberry train | generate | presets | data | leaks | ablate | lab``.
 
-Exit codes: 0 done, 1 a model that leaks, 2 something asked for that cannot work, 3 a training whose loss is no longer
-finite, 70 a fault of this program, 130 interrupted.
+Exit codes: 0 done, 1 a model that leaks or a study that is not done, 2 something asked for that cannot work, 3 a
+training whose loss is no longer finite, 70 a fault of this program, 130 interrupted.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         values = parser().read(arguments)
         if values.command is None:
             raise UsageError(
-                "a command is missing: train, generate, presets, data, leaks or lab; see strawberry --help"
+                "a command is missing: train, generate, presets, data, leaks, ablate or lab; see strawberry --help"
             )
         return values.run_command(values)
     except StrawberryError as error:
@@ -61,6 +61,7 @@ def parser() -> Parser:
             "leaks", usage="strawberry leaks PRESET|RUN [options]", help="say whether a model reads the future"
         )
     )
+    _ablate(commands.add_parser("ablate", help="compare variants at equal budgets, over seeds"))
     _lab(commands.add_parser("lab", help="open the dashboard in a browser"))
     return top
 
@@ -125,6 +126,17 @@ def _leaks(command: Parser) -> None:
     command.add_argument("--json", action="store_true", help="as JSON")
     add_fields(command)
     _set(command, "commands", "leaks")
+
+
+def _ablate(command: Parser) -> None:
+    add = command.add_argument
+    add("study", metavar="STUDY", help="a TOML file, a Python file that sets study, or a study's folder")
+    add("--runs", metavar="FOLDER", help="where the study's folder is made (default: runs, or STRAWBERRY_RUNS)")
+    add("--jobs", type=count, metavar="N", help="trainings at a time (default: one per GPU, or per core)")
+    add("--engine", default="local", metavar="NAME", help="local (default), submitit for Slurm, or ray")
+    add("--engine-option", action="append", metavar="NAME=VALUE", help="of the engine, such as slurm_partition=gpu")
+    add("--json", action="store_true", help="print the results as JSON")
+    _set(command, "commands", "ablate")
 
 
 def _lab(command: Parser) -> None:

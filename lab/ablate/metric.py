@@ -32,8 +32,14 @@ class Metric:
         return np.ones_like(mean) if self.absolute else mean
 
     def says(self, share: float) -> str:
-        """A share in words: ``+1.2 %``, or ``+0.8 points`` of accuracy."""
-        return f"{100 * share:+.2g} points" if self.absolute else f"{100 * share:+.2g} %"
+        """A share in words, with its sign: ``+1.20 %``, or ``-12.0 points`` of accuracy."""
+        size = 100 * share
+        return f"{size:+.{1 if abs(size) >= 10 else 2}f} {self.unit_words}"
+
+    @property
+    def unit_words(self) -> str:
+        """What a hundredth is called."""
+        return "points" if self.absolute else "%"
 
 
 METRICS = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from strawberry.config import Config
+from strawberry.data.named import is_made, maker
 from strawberry.errors import StrawberryError
 from strawberry.presets import preset
 from strawberry.runs import named_run
@@ -144,7 +145,11 @@ class Study:
         """The configuration of a variant on a data set, before the budget: base, then data, then variant."""
         fields = {**self.base, **self.data[data], **self.variants[variant]}
         fields.pop("steps", None)
-        return preset(fields.pop("preset"), **fields)
+        config = preset(fields.pop("preset"), **fields)
+        if is_made(data) and "seq_len" not in self.data[data]:
+            # Rows of a task are as long as it says, and costs are counted for rows of that length.
+            return config.replace(seq_len=maker(data, config.seq_len).length)
+        return config
 
     def steps_of(self, data: str) -> int:
         """How many steps the reference trains on a data set."""

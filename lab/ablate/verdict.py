@@ -191,8 +191,8 @@ def _sentence(comparison: Comparison, word: str, numbers: dict[str, Any], delta:
         p = _p(numbers["p_corrected"])
         return f"On {c.data}, {c.variant} is {word} than {c.reference}: {measured}, corrected p {p}."
     if word == EQUAL:
-        p = _p(numbers["p_equality_corrected"])
-        return f"On {c.data}, {c.variant} equals {c.reference} within {metric.says(delta)[1:]}: {measured}, p {p}."
+        p, within = _p(numbers["p_equality_corrected"]), f"{100 * delta:g} {metric.unit_words}"
+        return f"On {c.data}, {c.variant} equals {c.reference} within {within}: {measured}, corrected p {p}."
     more = numbers["further_seeds"]
     hope = (
         "more than 200 seeds would be needed"

@@ -1,4 +1,4 @@
-"""``strawberry generate``, ``presets``, ``leaks`` and ``lab``."""
+"""``strawberry generate``, ``presets``, ``leaks``, ``ablate`` and ``lab``."""
 
 import argparse
 import json
@@ -85,6 +85,13 @@ def leaks(values: argparse.Namespace) -> int:
     else:
         _out(f"{verdict.sentence}\n")
     return 0 if verdict.causal else 1
+
+
+def ablate(values: argparse.Namespace) -> int:
+    """Run a study of the lab."""
+    if find_spec("lab") is None:
+        raise UsageError("the lab is not installed here; run make lab in the project's folder")
+    return import_module("lab.ablate.command").ablate(values)
 
 
 def lab(values: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ FROZEN = {
     "presets": "--json",
     "data": "--json",
     "leaks": "PRESET|RUN --json",
+    "ablate": "STUDY --engine --engine-option --jobs --json --runs",
     "lab": "--port --runs",
 }
 FIELDS = """--activation --attention-top-k --auxiliary --backprop-loops --balance --balance-coef --base-scale

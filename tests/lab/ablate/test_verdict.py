@@ -108,7 +108,7 @@ def test_the_sentences() -> None:
         DELTA,
     )
     assert [one.word for one in (better, worse, equal, unsettled)] == [BETTER, WORSE, EQUAL, UNSETTLED]
-    assert better.sentence.startswith("On sotu, aft is better than softmax: bits per byte 4.8 % in its favour (95 %")
+    assert better.sentence.startswith("On sotu, aft is better than softmax: bits per byte 4.80 % in its favour (95 %")
     assert "to its disadvantage" in worse.sentence
     assert "equals softmax within 1 %" in equal.sentence
     assert "would settle it" in unsettled.sentence and unsettled.further_seeds is not None
@@ -120,7 +120,7 @@ def test_accuracy_is_better_when_it_is_higher_and_counted_in_points() -> None:
     [verdict] = judge([comparison([0.28, 0.27, 0.29], [0.99, 1.0, 1.0], "accuracy")], DELTA)
     assert verdict.word == BETTER
     assert verdict.gain == pytest.approx(0.7167, abs=1e-3)
-    assert "accuracy 72 points in its favour" in verdict.sentence
+    assert "accuracy 71.7 points in its favour" in verdict.sentence
 
 
 def test_accuracies_of_a_task_that_some_seeds_solve_are_doubted() -> None:
