@@ -116,6 +116,14 @@ def choose(name: str | None) -> None:
     st.session_state["next"] = name
 
 
+def go(name: str) -> None:
+    """Look at another run on the Train page, now; from within a fragment, where :func:`choose` is heard too late."""
+    choose(name)
+    if page := st.session_state.get("pages", {}).get("train"):
+        st.switch_page(page, query_params={RUN: name})
+    st.rerun()
+
+
 def theme() -> str:
     """ "light" or "dark", as the browser shows the page now."""
     return "dark" if st.context.theme.type == "dark" else "light"
@@ -164,6 +172,8 @@ def _elsewhere(folder: Path, job: Job | None) -> None:
     own = None if job is None else job.folder
     busy = [other for other in sorted(statuses.training(folder)) if other != own]
     waits = [other for other in tickets.waiting(folder) if other != own]
+    if busy or waits:
+        st.caption("Others at work")
     for other, sign in [(other, ":green[●]") for other in busy[:4]] + [(other, ":violet[○]") for other in waits[:4]]:
         label = f"{sign} {other.name}"
         told = "It trains now." if other in busy else "It waits in line."
