@@ -38,11 +38,16 @@ class Plate:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures under a heading."""
+    """Figures under a heading; above them what is said, a table, and code, where there are any.
+
+    ``says`` is in Markdown's bold and italics, with blank lines between paragraphs and lists of lines that begin "- ".
+    """
 
     heading: str
-    plates: Sequence[Plate]
+    plates: Sequence[Plate] = ()
     says: str = ""
+    table: pd.DataFrame | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,9 @@ def _page(front: Front, sections: Sequence[Section], theme: str | None) -> Itera
     for section in sections:
         yield f'<section id="{_slug(section.heading)}">\n' if section.heading else "<section>\n"
         yield f"<h2>{html.escape(section.heading)}</h2>\n" if section.heading else ""
-        yield f"<p>{_marked(section.says)}</p>\n" if section.says else ""
+        yield from map(_prose, filter(None, section.says.split("\n\n")))
+        yield _table(section.table) if section.table is not None else ""
+        yield f"<pre>{html.escape(section.code)}</pre>\n" if section.code else ""
         for plate in section.plates:
             number += 1
             yield _figure(plate, number)
@@ -162,6 +169,14 @@ def _folded(name: str, body: str) -> str:
 
 def _text(text: str) -> str:
     return f'<pre class="text">{html.escape(text)}</pre>'
+
+
+def _prose(block: str) -> str:
+    """A paragraph, or a list."""
+    lines = block.strip().splitlines()
+    if not all(line.startswith("- ") for line in lines):
+        return f"<p>{_marked(block.strip())}</p>\n"
+    return f"<ul>{''.join(f'<li>{_marked(line[2:])}</li>' for line in lines)}</ul>\n"
 
 
 def _marked(text: str) -> str:
