@@ -1,6 +1,7 @@
 """The verdicts of a study at a glance: gains with their intervals, beside the margin within which all are equal."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -38,7 +39,7 @@ def forest(verdicts: Sequence[Verdict], *, delta: float, theme: str = "light") -
 
 def _panel(figure: go.Figure, place: int, group: Sequence[Verdict], delta: float, c: Colours) -> None:
     """One data set, on its own scale."""
-    where = {"row": place, "col": 1}
+    where: dict[str, Any] = {"row": place, "col": 1}
     low, high = _range(group, delta)
     # A rectangle's ends lie on the data, whatever the panel.
     margin = [-100 * delta, 100 * delta, 100 * delta, -100 * delta]
@@ -78,7 +79,7 @@ def _range(group: Sequence[Verdict], delta: float) -> tuple[float, float]:
 
 
 def _draw(
-    figure: go.Figure, y: int, verdict: Verdict, span: tuple[float, float], c: Colours, where: dict[str, int]
+    figure: go.Figure, y: int, verdict: Verdict, span: tuple[float, float], c: Colours, where: dict[str, Any]
 ) -> None:
     """A verdict's marks: the interval, the bootstrap's behind it, and the mean."""
     colour, symbol = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -104,7 +105,7 @@ def _heights(points: Sequence[Point]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _axis(points: Sequence[Point], cost: str) -> dict[str, object]:
+def _axis(points: Sequence[Point], cost: str) -> dict[str, Any]:
     """Logarithmic, with few ticks, and wide enough that points which cost the same lie in the middle."""
     values = [getattr(point, cost) for point in points if getattr(point, cost) > 0]
     if not values or min(values) < min(getattr(point, cost) for point in points):
