@@ -15,16 +15,16 @@ ABOUT = (
     "one too, **implied** by its keys, a different one for each channel; and so has a recurrent one like retention, "
     "whose weights may be negative. Any two over the same text, side by side."
 )
-AVERAGES = "Each row sums to 1; above"
+AVERAGES = "Each row sums to 1."
 SIGNED = (
     "Red adds what the other token holds, blue subtracts it, and rows sum to anything, for not every mixer here takes "
-    "averages; above"
+    "averages."
 )
 
 
 def page() -> None:
     """A pair of maps, the proof that they are true, all heads in miniature, spread and reach."""
-    view("Attention and AFT", ABOUT, "01_first_bite", draw)
+    view("Attention and AFT", ABOUT, "04_attention_aft_retention", draw)
 
 
 def draw(job: Job, place: Place) -> None:
@@ -40,28 +40,14 @@ def draw(job: Job, place: Place) -> None:
             right = (layer, loop, _index(probe, layer, "right"))
     tokens = _part(probe)
     averages = probe.averages(place.layer) and probe.averages(layer)
-    exhibit(
-        "map_pair",
-        f"**Row: the token that reads. Column: the token that is read.** {AVERAGES if averages else SIGNED} the "
-        "diagonal is the future, which stays blank. Hover names both tokens. *Look for* a strong diagonal (reads "
-        "itself), columns (a token that everybody reads), bands (windows). *Surprising would be:* anything above the "
-        "diagonal.",
-        probe, left, right, tokens=tokens,
-    )  # fmt: skip
+    exhibit("map_pair", probe, left, right, tokens=tokens, also=AVERAGES if averages else SIGNED)
     _truth(probe, loop, [left, right])
     exhibit(
-        "map_grid",
-        f"**All heads or 16 channels of layer {place.layer} in miniature**, on one scale; choose one above to see it "
-        "large. *Surprising would be:* all alike, for then one would do.",
-        probe, layer=place.layer, loop=loop,
+        "map_grid", probe, layer=place.layer, loop=loop, also="Click on one to see it large above, on the left.",
+        pick=lambda index: st.session_state.update({f"left-{probe.map_axis(place.layer)}": index}),
     )  # fmt: skip
-    sizes = "" if probe.averages(place.layer) else " Weights count by their size here, whichever their sign."
-    exhibit(
-        "map_profile",
-        "**How widely and how far each token reads**, beside what an even reading of everything would give (dashed)."
-        f"{sizes} *Surprising would be:* a curve on the dashed line: then the map says nothing about the text.",
-        probe, layer=place.layer, loop=loop, index=left[2],
-    )  # fmt: skip
+    sizes = "" if probe.averages(place.layer) else "Weights count by their size here, whichever their sign."
+    exhibit("map_profile", probe, layer=place.layer, loop=loop, index=left[2], also=sizes)
     influential(job, place)
     reach.panel(
         job, place,

@@ -4,6 +4,7 @@ Streamlit's own plotly element takes a figure down and puts up a new one wheneve
 trains next to it that costs the training more than a third of its speed, and a person their zoom.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,36 @@ from streamlit.components.v2 import component
 DRAW = (Path(__file__).parent / "canvas.js").read_text(encoding="utf-8")
 
 
-def canvas(figure: go.Figure, key: str, *, config: dict[str, Any], alt: str) -> None:
+def canvas(
+    figure: go.Figure,
+    key: str,
+    *,
+    config: dict[str, Any],
+    alt: str,
+    note: dict[str, str] | None = None,
+    pick: Callable[[Any], None] | None = None,
+) -> None:
     """Draw ``figure`` in the width of its place; the same ``key`` draws into the same figure.
 
     ``config`` is plotly's (https://plotly.com/javascript/configuration-options/); ``alt`` tells those who cannot see
-    the figure what it is.
+    the figure what it is. ``note`` goes into a saved picture: "about", "code", and the "stem" of the file's name.
+    ``pick`` is called with the ``meta`` of a trace when the person clicks on it.
     """
     # Zoom belongs to the person: numbers may change under it.
     figure.update_layout(autosize=True, uirevision=key)
-    drawing = {"figure": figure, "config": config, "alt": alt, "plotly": _library()}
-    mount(str(to_json_plotly(drawing)).encode(), key)
+    drawing = {"figure": figure, "config": config, "alt": alt, "note": note or {}, "plotly": _library()}
+    if pick is None:
+        mount(str(to_json_plotly(drawing)).encode(), key)
+    else:
+        mount(str(to_json_plotly({**drawing, "picks": True})).encode(), key, pick)
 
 
-def mount(drawing: bytes, key: str) -> None:
+def mount(drawing: bytes, key: str, pick: Callable[[Any], None] | None = None) -> None:
     """Hand a drawing, as JSON, to the browser."""
-    _component()(key=key, data=drawing)
+    if pick is None:
+        _component()(key=key, data=drawing)
+    else:
+        _component()(key=key, data=drawing, on_picked_change=lambda: pick(st.session_state[key]["picked"]))
 
 
 @cache

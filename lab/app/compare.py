@@ -119,10 +119,7 @@ def _weights(place: Place, other: Probe, layer: int) -> None:
         format_func={"own": "each in its own RMS", "shared": "as they are"}.__getitem__,
     )  # fmt: skip
     exhibit(
-        "contrast_filmstrip",
-        "**A above B above A − B**, frame by frame: where the weights begin, then after each pass. *Look for* rows or "
-        "columns that only one of them has. *Surprising would be:* two seeds whose wC look alike.",
-        place.probe, other, layer=place.layer, other_layer=layer, projection=projection,
+        "contrast_filmstrip", place.probe, other, layer=place.layer, other_layer=layer, projection=projection,
         which="current" if side == "wC" else "transformed", ranges=ranges,
     )  # fmt: skip
 
@@ -149,11 +146,8 @@ def _experts(place: Place, other: Probe, layer: int) -> None:
         format_func={"gates": "gate", "probs": "router's probability"}.__getitem__,
     )  # fmt: skip
     exhibit(
-        "contrast_experts",
-        "**Which expert worked on which token, in A and in B.** Experts have no names that outlive a training: between "
-        "two runs, E0 of one may be E2 of the other. Between two steps of one run they are the same. *Surprising would "
-        "be:* nothing left in the difference of two distant steps.",
-        place.probe, other, layer=place.layer, other_layer=layer, loop=_loop(place, other), kind=kind, values=values,
+        "contrast_experts", place.probe, other, layer=place.layer, other_layer=layer, loop=_loop(place, other),
+        kind=kind, values=values,
     )  # fmt: skip
 
 
@@ -174,11 +168,7 @@ def _maps(place: Place, other: Probe, layer: int) -> None:
     else:
         st.caption("One of them counts channels and the other heads, so the means over all are shown.")
     exhibit(
-        "contrast_maps",
-        "**Row: the token that reads. Column: the token that is read.** Equal colours are equal weights in A and B; in "
-        "the difference red is where A reads more, blue where B does. *Surprising would be:* anything above the "
-        "diagonal.",
-        probe, other, layer=place.layer, other_layer=layer, loop=_loop(place, other), index=index,
+        "contrast_maps", probe, other, layer=place.layer, other_layer=layer, loop=_loop(place, other), index=index,
     )  # fmt: skip
 
 

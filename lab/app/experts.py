@@ -20,7 +20,7 @@ KINDS = {"attention": "attention experts", "swiglu": "SwiGLU experts", "ffn": "f
 
 def page() -> None:
     """Token × expert, load, and a table over all routers."""
-    view("Experts", ABOUT, "01_first_bite", draw)
+    view("Experts", ABOUT, "05_experts", draw)
 
 
 def draw(job: Job, place: Place) -> None:
@@ -44,20 +44,10 @@ def draw(job: Job, place: Place) -> None:
         "Colour", ["gates", "probs"], default="gates", key="values", bind="query-params", required=True,
         format_func={"gates": "gate (how much it counts)", "probs": "router's probability"}.__getitem__,
     )  # fmt: skip
-    exhibit(
-        "expert_heatmap",
-        "**One column per token, one row per expert**; the stronger, the more that expert counts, and blank is not "
-        "chosen. *Look for* an expert that takes a kind of word. *Surprising would be:* a row all full, or all blank.",
-        probe, layer=place.layer, loop=place.loop, kind=kind, values=values,
-    )  # fmt: skip
+    exhibit("expert_heatmap", probe, layer=place.layer, loop=place.loop, kind=kind, values=values)
     left, right = st.columns(2, gap="medium")
     with left:
-        exhibit(
-            "expert_load",
-            "**Who does how much**, pass by pass; the line is an even share. "
-            "*Surprising would be:* a dead expert, whose bar is missing, or one that takes most.",
-            probe, layer=place.layer, kind=kind, narrow=True,
-        )  # fmt: skip
+        exhibit("expert_load", probe, layer=place.layer, kind=kind, narrow=True)
     with right, st.container(border=True, key="exhibit-routers"):
         st.markdown(
             "**All routers at this step.** Evenness 1: all experts share alike, 0: one takes all. "

@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.app import reach
 from lab.app.scrub import Place
+from lab.figures.captions import caption
 from lab.jobs import Job
 from lab.measure.influence import Influence, influence
 
@@ -36,13 +37,7 @@ def influential(job: Job, place: Place) -> None:
             return
         with st.spinner(f"The model is reading the text {position + 1} times, each time without one token…"):
             found = _influence(subject, subject.written, position)
-        reach.show(
-            "influence",
-            "**One bar per token up to the one that predicts.** Above: shares of what was read. Middle: how strongly "
-            "the prediction hangs on each token. Below: red made it likelier, blue less likely. *Look for* tokens that "
-            "all three name. *Surprising would be:* a token that is read much and whose removal changes nothing.",
-            found, told(subject, position),
-        )  # fmt: skip
+        reach.show("influence", caption("influence")[0], found, told(subject, position))
 
 
 def told(subject: reach.Subject, position: int) -> str:

@@ -12,6 +12,7 @@ from lab.app import shell
 from lab.app.exhibit import piece
 from lab.app.keeping import literal
 from lab.causality import Verdict, shrunk, verdict
+from lab.figures.captions import caption
 from lab.jobs import Job
 from strawberry.config import Config
 from strawberry.errors import ConfigError, StrawberryError
@@ -83,34 +84,19 @@ def draw(found: Verdict, code: str) -> None:
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", found.name).strip("-")
     left, right = st.columns(2, gap="medium")
     with left:
-        _piece(
-            "leak_map",
-            "**What moved.** Each row changes the tokens from one place on; to the right of the diagonal outputs may "
-            "move. *A leak:* colour to the left of it, where outputs come before the change.",
-            found, code, stem,
-        )  # fmt: skip
+        _piece("leak_map", found, code, stem)
     with right:
         if len(found.outputs):
-            _piece(
-                "gradient_map",
-                "**What autograd says.** Each column is an output, each row a token that it may depend on. *A leak:* "
-                "colour to the left of the diagonal. *Surprising would be:* a dark map beside a lit one: a choice.",
-                found, code, stem,
-            )  # fmt: skip
+            _piece("gradient_map", found, code, stem)
         else:
             st.info("Gradients were not taken: the model has no `nn.Embedding` that reads the tokens.")
-    _piece(
-        "row_check",
-        "**The other rows of the batch.** This row's tokens stay; the others are replaced, then removed. "
-        "*A leak:* any colour: then a text's outputs depend on which texts happen to be beside it.",
-        found, code, stem,
-    )  # fmt: skip
+    _piece("row_check", found, code, stem)
 
 
-def _piece(name: str, says: str, found: Verdict, code: str, stem: str) -> None:
+def _piece(name: str, found: Verdict, code: str, stem: str) -> None:
     figure = getattr(figures, name)(found, theme=shell.theme())
     told = f"from lab import figures\n{code}\n\nfigures.{name}(found).show()"
-    piece(name, says, figure, lambda: figures.table(name, found), told, f"{stem}-{name}")
+    piece(name, caption(name)[0], figure, lambda: figures.table(name, found), told, f"{stem}-{name}")
 
 
 def _number(label: str, value: float, help: str) -> None:

@@ -10,6 +10,7 @@ from plotly.colors import sample_colorscale
 from lab import figures, ponder, recorded
 from lab.app import shell, words
 from lab.app.exhibit import piece
+from lab.figures.captions import caption
 from lab.figures.theme import scale
 from lab.jobs import Job
 from lab.measure.calibration import Promise, Trial
@@ -183,8 +184,7 @@ def _reliability(found: Pondered) -> None:
     told += f"figures.reliability(found.calibration, label={found.label!r}).show()"
     piece(
         "reliability",
-        "**Is the confidence what it claims?** Above the diagonal it is too modest, below it too sure; bars say how "
-        "often it is that high. *Surprising would be:* a confidence far from the diagonal where the bars are tall.",
+        caption("reliability")[0],
         figures.reliability(calibration, label=f"step {found.step}", theme=shell.theme()),
         lambda: figures.table("reliability", calibration),
         told,

@@ -17,6 +17,7 @@ from lab import figures, process, recorded
 from lab.app.exhibit import piece
 from lab.app.scrub import Place
 from lab.app.shell import theme
+from lab.figures.captions import caption
 from lab.interventions import Effect, Intervention, Loops, Seen, compared, seen
 from lab.jobs import Job
 from lab.probe import Probe
@@ -154,23 +155,13 @@ def _result(effect: Effect, asked: Asked, redraw: Callable[[str], None]) -> None
     second.metric("Likeliest next token is another", f"{effect.changed:.0%}", help="Share of all tokens of the text.")
     third.markdown("**Done:** " + "; ".join(each.words for each in effect.interventions) + ".")
     code = told(asked)
-    show(
-        "effect_tokens",
-        "**The text, each token coloured by what was done to its own prediction**: red costs more than before, blue "
-        "less. *Surprising would be:* a change that helps, or one that harms a single kind of token.",
-        effect, code,
-    )  # fmt: skip
+    show("effect_tokens", caption("effect_tokens")[0], effect, code)
     key = f"reach-token-{abs(hash(asked))}"
     position = st.slider(
         "Prediction after token", 0, effect.tokens - 1, int(effect.kl.argmax()), key=key,
         help="At first the token whose prediction changed most.",
     )  # fmt: skip
-    show(
-        "effect_distribution",
-        "**What the model expects next**, as it is and altered; ✓ is what follows in the text. *Surprising would be:* "
-        "a new favourite that fits as well as the old one.",
-        effect, code, position=position,
-    )  # fmt: skip
+    show("effect_distribution", caption("effect_distribution")[0], effect, code, position=position)
     redraw(code)
 
 

@@ -61,10 +61,9 @@ def draw(job: Job, place: Place) -> None:
     with second:
         tokens = _part(probe)
     exhibit(
-        "lens",
-        f"**One column per token, one row per {probe.lens_unit}**, the first at the bottom. {SAYS[quantity]} Hover "
-        "names the likeliest next token and the true one; with the words, the likeliest stands in each cell.",
-        probe, quantity=quantity, tokens=tokens, loop=place.loop,
+        "lens", probe, quantity=quantity, tokens=tokens, loop=place.loop,
+        says=f"**One column per token, one row per {probe.lens_unit}**, the first at the bottom. {SAYS[quantity]} "
+        "Hover names the likeliest next token and the true one; with the words, the likeliest stands in each cell.",
     )  # fmt: skip
     if has_depths(probe):
         _depth(probe)
@@ -81,12 +80,7 @@ def draw(job: Job, place: Place) -> None:
 
 def _curve(probe: Probe, *, narrow: bool) -> None:
     """The lens, on average."""
-    exhibit(
-        "lens_curve",
-        "**Does thinking longer help, on average over this text?** Filled marks are trained passes, open ones lie "
-        "beyond. *Surprising would be:* a loss that goes on falling beyond the training, or that rises within it.",
-        probe, narrow=narrow,
-    )  # fmt: skip
+    exhibit("lens_curve", probe, narrow=narrow)
 
 
 def _kind(probe: Probe) -> None:
@@ -133,13 +127,7 @@ def _part(probe: Probe) -> tuple[int, int] | None:
 def _depth(probe: Probe) -> None:
     """How deep each token goes: as routed, or for a threshold that can be moved."""
     if probe.depth is not None:
-        exhibit(
-            "exit_depth",
-            "**A column is as high as the passes that its token takes**; colour: how sure the model was of its "
-            "likeliest next token after each of them. *Look for* kinds of tokens that go deep. *Surprising would be:* "
-            "all columns alike, for then the router has nothing to decide.",
-            probe,
-        )  # fmt: skip
+        exhibit("exit_depth", probe)
         return
     start = depths_of(probe).threshold or 0.5
     threshold = st.slider(
@@ -148,11 +136,7 @@ def _depth(probe: Probe) -> None:
         help="At first it is the median confidence after the first pass, so that half of the tokens stop there.",
     )  # fmt: skip
     exhibit(
-        "exit_depth",
-        "**A column is as high as the passes that its token takes** until the confidence reaches the threshold; "
-        "colour: the confidence after each of them. It is computed as if all tokens went to full depth, so that the "
-        "threshold can be moved freely; tokens that really stop leave deeper passes their last state to read, which "
-        "changes a little. *Look for* hard words that go deep. *Surprising would be:* a depth that has nothing to do "
-        "with the loss (r near 0).",
-        probe, threshold=threshold,
+        "exit_depth", probe, threshold=threshold,
+        also="It is computed as if all tokens went to full depth, so that the threshold can be moved freely; tokens "
+        "that really stop leave deeper passes their last state to read, which changes a little.",
     )  # fmt: skip

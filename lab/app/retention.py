@@ -43,36 +43,19 @@ def draw(job: Job, place: Place) -> None:
     chunk = _chunk(third, place)
     layer, frame = place.layer, place.frame
     exhibit(
-        "filmstrip",
-        "**Each panel is a weight matrix**: rows are outputs, columns inputs, blue is negative, red positive, measured "
-        "in the panel's own size (its RMS). Left to right: where it begins, then after each rewriting; the outlined "
-        "column is the pass chosen above. *Surprising would be:* wC panels that look alike (the rewriting does "
-        "nothing), or stripes that take over (a few inputs decide everything).",
-        probe, layer=layer, projection=projection, chunk=chunk, frame=frame,
+        "filmstrip", probe, layer=layer, projection=projection, chunk=chunk, frame=frame,
+        also="The outlined column is the pass chosen above.",
     )  # fmt: skip
     left, right = st.columns(2, gap="medium")
     with left:
         exhibit(
-            "weight_change",
-            "**How far the weights move.** Size, distance from the base, and direction (cosine 1: the same, 0: "
-            "unrelated). *Surprising would be:* a size that grows from pass to pass, or a cosine to the base near 1.",
-            probe, layer=layer, chunk=chunk, which=which, frame=frame, narrow=True,
+            "weight_change", probe, layer=layer, chunk=chunk, which=which, frame=frame, narrow=True,
         )  # fmt: skip
     with right:
         exhibit(
-            "spectrum",
-            "**How many directions carry the matrix.** A line that falls off early means low rank. "
-            "*Surprising would be:* an effective rank that collapses over the passes.",
-            probe, layer=layer, projection=projection, which=which, chunk=chunk, frame=frame, narrow=True,
+            "spectrum", probe, layer=layer, projection=projection, which=which, chunk=chunk, frame=frame, narrow=True,
         )  # fmt: skip
-    exhibit(
-        "input_share",
-        "**How much of wC the text decided.** Left: how far reading moved the weights from those without any text (the "
-        "prior's, as in chunk 0, or those of an empty memory). Right: how far the chunks' weights lie apart from one "
-        "another. *Surprising would be:* a large left and a right near 0: then whatever is read moves the weights in "
-        "the same way.",
-        probe, layer=layer, projection=projection,
-    )  # fmt: skip
+    exhibit("input_share", probe, layer=layer, projection=projection)
     _compare(job, place, projection, which, chunk)
     reach.panel(
         job, place,
@@ -118,9 +101,7 @@ def _compare(job: Job, place: Place, projection: str, which: str, chunk: int) ->
     if other.kept_chunks != place.probe.kept_chunks:
         chunk = -1
     exhibit(
-        "weight_difference",
-        "**First minus second.** The first panel is the moment chosen at the top, the second the other one, the third "
-        "their difference, all on one scale. *Surprising would be:* a strong difference between two nearby steps.",
-        place.probe, other, layer=place.layer, projection=projection, frame=place.frame,
+        "weight_difference", place.probe, other, layer=place.layer, projection=projection, frame=place.frame,
         other_frame=frames.index(chosen), which=which, chunk=chunk,
+        also="The first is the moment chosen at the top, the second the other one.",
     )  # fmt: skip

@@ -125,6 +125,7 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
             dx=stride,
             dy=stride,
             coloraxis="coloraxis",
+            meta=chosen[place],
             hoverongaps=False,
             hovertemplate=f"<b>{titles[place]}</b><br>token %{{y}} reads %{{x}}<br>weight %{{z:.4f}}<extra></extra>",
         )

@@ -32,9 +32,17 @@ def test_the_code_redraws_the_figure(probe: Probe, finished: Path, monkeypatch: 
 
 def test_numbers_are_packed_without_pickle() -> None:
     table = pd.DataFrame({"token": ["a", "b"], "weight": [0.5, 0.25]})
-    with np.load(io.BytesIO(exhibit.packed(table)), allow_pickle=False) as file:
+    with np.load(io.BytesIO(exhibit.packed(table, "run · seed 0", "the code")), allow_pickle=False) as file:
         assert list(file["token"]) == ["a", "b"]
         assert list(file["weight"]) == [0.5, 0.25]
+        assert (str(file["about"]), str(file["code"])) == ("run · seed 0", "the code")
+
+
+def test_a_csv_says_what_it_is_about_and_is_read_whole() -> None:
+    table = pd.DataFrame({"token": ["# a", 'say "b"', "c, d\n"], "weight": [0.5, 0.25, 0.125]})
+    told = exhibit.listed(table, "run · seed 0", "first line\nsecond line")
+    assert told.decode().startswith("# run · seed 0\n# \n# first line\n# second line\n")
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(told), comment="#"), table)
 
 
 def test_the_page_is_self_contained_and_says_where_it_comes_from(probe: Probe) -> None:

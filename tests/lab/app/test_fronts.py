@@ -67,7 +67,7 @@ def exhibited() -> None:
 
     name, args, options = st.session_state["call"]
     if isinstance(args[0], Probe):
-        exhibit(name, "What it shows.", *args, **options)
+        exhibit(name, *args, says="What it shows.", **options)
     else:
         figure = getattr(figures, name)(*args, **options, theme=theme())
         piece(name, "What it shows.", figure, lambda: figures.table(name, *args, **options), "its code", name)
