@@ -132,11 +132,10 @@ def _failed(job: Job, status: Status) -> None:
     """What happened, what to do, and the end of the log."""
     said = "  \n".join(filter(None, (f"**{literal(status.sentence)}**", literal(status.advice))))
     st.error(said, icon=":material/error:")
-    if status.cause == "diverged" and (rate := (job.request.get("config") or {}).get("learning_rate")):
-        st.button(
-            f"Start anew with learning rate {rate / 2:.2g}", icon=":material/replay:", key="anew",
-            on_click=shell.attempt, args=(lambda: _anew(job),),
-        )  # fmt: skip
+    rate = (job.request.get("config") or {}).get("learning_rate", 0.0) if status.cause == "diverged" else 0.0
+    if rate and st.button(f"Start anew with learning rate {rate / 2:.2g}", icon=":material/replay:", key="anew"):
+        shell.attempt(lambda: _anew(job))
+        st.rerun()
     if log := job.log(20):
         with st.expander("The end of its log"):
             st.code(log, language=None, height=240)

@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from lab import figures, jobs, shelf
-from lab.app import live, shell
+from lab.app import live, shell, words
 from lab.app.exhibit import piece
 from lab.app.keeping import PICKED, delete_dialog, export_dialog, import_form, rename_dialog
+from lab.app.turns import turns
 from lab.figures.overlay import BY, UNITS, Curve
 from lab.shelf import Entry
 
@@ -30,6 +31,7 @@ def page() -> None:
     shelf.sweep(folder)
     if said := st.session_state.pop("said", None):
         st.success(said, icon=":material/check:")
+    shell.turned()
     shell.complain()
     every = shelf.entries(folder)
     if not every:
@@ -43,17 +45,18 @@ def page() -> None:
             help="Words that must all be in a run's name, state, family, data, or in a field=value of its "
             "configuration.",
         )  # fmt: skip
-        at_work = any(entry.status.live and entry.status.state != "paused" for entry in every)
+        at_work = any(entry.status.place or (entry.status.live and entry.status.state != "paused") for entry in every)
         st.fragment(shell.guarded(_shelf), run_every=BEAT if at_work else None)(folder)
     import_form(folder)
 
 
 def _shelf(folder: Path) -> None:
-    words = str(st.session_state.get("filter") or "")
-    found = [entry for entry in shelf.entries(folder) if entry.matches(words)]
+    said = str(st.session_state.get("filter") or "")
+    found = [entry for entry in shelf.entries(folder) if entry.matches(said)]
     if not found:
-        st.info(f"No run matches “{words}”.")
+        st.info(f"No run matches “{said}”.")
         return
+    turns(folder)
     _list(found)
     names = set(st.session_state.get(PICKED, []))
     picked = [entry for entry in found if entry.name in names]
@@ -100,7 +103,7 @@ def listed(found: list[Entry]) -> pd.DataFrame:
         status = entry.status
         begun = datetime.datetime.fromtimestamp(entry.created, datetime.UTC) if entry.created else None
         lines.append({
-            "run": entry.name, "state": status.state, "family": entry.family, "step": status.step,
+            "run": entry.name, "state": words.badge(status), "family": entry.family, "step": status.step,
             "done": min(status.step / status.steps, 1.0) if status.steps else None, "loss": entry.loss,
             "bits/byte": entry.bits_per_byte, "parameters": entry.parameters, "size": entry.bytes, "begun": begun,
         })  # fmt: skip
@@ -113,8 +116,8 @@ def _tools(folder: Path, picked: list[Entry]) -> None:
     idle = bool(picked) and not any(entry.status.live for entry in picked)
     with st.container(horizontal=True, gap="small", key="tools"):
         name = one.name if one else ""
-        st.button("Look at it", icon=":material/visibility:", key="open", disabled=one is None, on_click=shell.choose,
-                  args=(name,))  # fmt: skip
+        if st.button("Look at it", icon=":material/visibility:", key="open", disabled=one is None):
+            shell.turn_to(name)
         if st.button("Rename", icon=":material/edit:", key="rename", disabled=one is None or not idle):
             rename_dialog(folder, name)
         if st.button("Export", icon=":material/archive:", key="export", disabled=one is None):

@@ -116,12 +116,19 @@ def choose(name: str | None) -> None:
     st.session_state["next"] = name
 
 
-def go(name: str) -> None:
-    """Look at another run on the Train page, now; from within a fragment, where :func:`choose` is heard too late."""
+def turn_to(name: str) -> None:
+    """Look at another run at once, and say so: in a fragment :func:`choose` alone would be heard too late."""
     choose(name)
-    if page := st.session_state.get("pages", {}).get("train"):
-        st.switch_page(page, query_params={RUN: name})
+    st.session_state["turned"] = name
     st.rerun()
+
+
+def turned() -> None:
+    """Say once that the pages look at another run now, with the way to where it trains."""
+    if name := st.session_state.pop("turned", None):
+        with st.container(horizontal=True, vertical_alignment="center", key="turned"):
+            st.success(f"All pages look at **{name}** now.", icon=":material/visibility:")
+            link("train", "Watch it train", ":material/play_circle:")
 
 
 def theme() -> str:

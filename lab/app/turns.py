@@ -53,7 +53,7 @@ def _waits(job: jobs.Job) -> None:
 def _row(job: jobs.Job, sign: str, says: str) -> DeltaGenerator:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if st.button(f"{sign} {job.name}", key=f"row-{job.name}", type="tertiary"):
-            shell.go(job.name)
+            shell.turn_to(job.name)
         st.caption(says, width="stretch")
         return st.container(horizontal=True, gap="small", width="content")
 
