@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lab.measure import maps, weights
-from lab.measure.lens import lens
+from lab.measure.lens import lens, loss_of
 from lab.turnout import mixed, placed
 from strawberry.tap import Trace, taps
 
@@ -41,15 +41,15 @@ def one_thread() -> Iterator[None]:
 # Many small matrices: threads cost more here than they bring, and very much more on a machine that is busy.
 @one_thread()
 def collect(
-    model: Any, tokenizer: Any, ids: Sequence[int], *, step: int | None, run: str | None
+    model: Any, tokenizer: Any, ids: Sequence[int], targets: Sequence[int], *, step: int | None, run: str | None
 ) -> tuple[dict[str, Any], Arrays]:
-    """The (meta, arrays) of a Probe: one forward pass over one row of ids."""
+    """The (meta, arrays) of a Probe: one forward pass over one row of ids; targets (T−1,) as for a loss."""
     config = model.config
     logits, heard = watch(model, ids)
-    arrays = predictions(logits, ids)
+    arrays = predictions(logits, ids, targets)
     made, chunks = shapes(heard)
     kept = sorted({0, chunks // 2, chunks - 1}) if chunks else []
-    arrays |= {f"lens.{name}": value for name, value in seen_through(model, ids).items()}
+    arrays |= {f"lens.{name}": value for name, value in seen_through(model, ids, targets).items()}
     heard = placed(heard, arrays.get("lens.depth"), config)
     for layer in range(config.n_layers):
         arrays |= mixing(model, heard, layer, arrays.get("lens.depth")) | routing(heard, layer)
@@ -61,6 +61,7 @@ def collect(
         "run": run,
         "text": tokenizer.decode(ids),
         "pieces": tokenizer.pieces(ids),
+        "answers": ["–" if target < 0 else tokenizer.pieces([target])[0] for target in targets],
         "mixers": list(config.mixers),
         "shapes": made,
         "chunks": chunks,
@@ -88,23 +89,25 @@ def watch(model: Any, ids: Sequence[int]) -> tuple[Tensor, Mapping[str, list[Ten
     return logits[0].float(), dict(trace)
 
 
-def seen_through(model: Any, ids: Sequence[int]) -> Arrays:
+def seen_through(model: Any, ids: Sequence[int], targets: Sequence[int]) -> Arrays:
     """The lens on one row of ids; the model is left as it was."""
     training, device = model.training, next(model.parameters()).device
     try:
-        return lens(model.eval(), torch.tensor([list(ids)], device=device))
+        wanted = torch.tensor(list(targets), device=device)
+        return lens(model.eval(), torch.tensor([list(ids)], device=device), targets=wanted)
     finally:
         model.train(training)
 
 
-def predictions(logits: Tensor, ids: Sequence[int]) -> Arrays:
-    """Loss of each next token in nats and the five likeliest next tokens, from (T, V) logits."""
+def predictions(logits: Tensor, ids: Sequence[int], targets: Sequence[int]) -> Arrays:
+    """Loss of each target in nats, NaN where it is -100, and the five likeliest next tokens, from (T, V) logits."""
     log_probabilities = logits.log_softmax(-1)
-    target = torch.tensor(list(ids[1:]), device=logits.device)
+    target = torch.tensor(list(targets), device=logits.device)
     top = log_probabilities.topk(min(5, logits.shape[-1]))
     return {
         "ids": np.asarray(ids, dtype=np.int32),
-        "loss": -log_probabilities[:-1].gather(-1, target[:, None])[:, 0].cpu().numpy(),
+        "targets": np.asarray(targets, dtype=np.int32),
+        "loss": loss_of(log_probabilities[:-1], target).cpu().numpy(),
         "top.ids": top.indices.int().cpu().numpy(),
         "top.probabilities": top.values.exp().cpu().numpy(),
     }

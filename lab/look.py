@@ -24,19 +24,22 @@ def take(folder: Path, text: str) -> Path:
     """Do in this process what :func:`look` asks of another one; returns the picture's path."""
     import lab
     from lab.recorded import probe_path
-    from lab.worker import passage
-    from strawberry.data import load
+    from strawberry.data import is_made, load
     from strawberry.runs import open_run
 
     run = open_run(folder)
     step, _ = run.newest()
     model = run.model(step)
     tokenizer = run.tokenizer
-    if not text.strip():
-        text = passage(load(run.data, run.config, tokenizer))
+    blank = not text.strip()
+    dataset = load(run.data, run.config, tokenizer) if blank or is_made(run.data) else None
+    if dataset is not None and blank:
+        text = dataset.passage()
     most = min(256, run.config.seq_len)
     path = probe_path(folder, step or 0)
-    return lab.probe(model, tokenizer, text, step=step, run=folder.name, max_tokens=most).save(path)
+    answers = None if dataset is None else dataset.answers
+    taken = lab.probe(model, tokenizer, text, step=step, run=folder.name, max_tokens=most, answers=answers)
+    return taken.save(path)
 
 
 if __name__ == "__main__":

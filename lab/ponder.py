@@ -96,7 +96,7 @@ def take(folder: Path, words: str) -> None:
     import torch
 
     from lab.measure.calibration import adaptive, calibration, threshold_for
-    from strawberry.data import load
+    from strawberry.data import TextDataset, load
     from strawberry.runs import open_run
 
     asked = json.loads(words)
@@ -109,7 +109,8 @@ def take(folder: Path, words: str) -> None:
         raise StrawberryError("nothing in this model decides about depth: every token takes all passes")
     torch.manual_seed(0)
     dataset = load(run.data, config, run.tokenizer)
-    chosen_on, checked_on = halves(dataset.validation, config.seq_len)
+    text = isinstance(dataset, TextDataset)
+    chosen_on, checked_on = halves(dataset.validation, config.seq_len) if text else rows(dataset, config)
     calibrated = calibration(model, chosen_on) if config.halting == "confidence" else None
     promise = checked = None
     if rule is not None:
@@ -124,6 +125,17 @@ def take(folder: Path, words: str) -> None:
         folder.name, step or 0, config.seed, config.family, calibrated, promise, checked, prompt, tuple(sample)
     )
     notes.write(folder / FILE, _packed(found))
+
+
+def rows(dataset: Any, config: Config) -> tuple[list[Any], list[Any]]:
+    """Two lists of (tokens, targets) batches of data that is made: to choose on, and to check with."""
+    batches: list[list[Any]] = []
+    for place in range(2):
+        many = config.replace(batch_size=max(8, TOKENS // dataset.length))
+        # Eight rows at a time bound the memory.
+        parts = [part.split(8) for part in dataset.batch("validation", place, many)]
+        batches.append(list(zip(*parts, strict=True)))
+    return batches[0], batches[1]
 
 
 def halves(tokens: np.ndarray, seq_len: int) -> tuple[list[Any], list[Any]]:

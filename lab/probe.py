@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,24 @@ class Probe(Reading):
 
     @property
     def loss(self) -> np.ndarray:
-        """(T−1,) float32 nats: loss[t] is for predicting token t+1 at position t."""
+        """(T−1,) float32 nats: loss[t] is for predicting targets[t] at position t; NaN where nothing is asked."""
         return self.arrays["loss"]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(T−1,) int32: what should follow, the next token of a text, the answer of a task; -100 where nobody asks."""
+        return self.arrays.get("targets", self.ids[1:])
+
+    @property
+    def answers(self) -> list[str]:
+        """One printable string per target."""
+        return self.meta.get("answers", self.pieces[1:])
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats per target that is asked for; NaN where none is."""
+        asked = self.loss[~np.isnan(self.loss)]
+        return float(asked.mean()) if len(asked) else float("nan")
 
     def predictions(self, position: int) -> list[tuple[str, float]]:
         """The five likeliest next tokens after `position`, as (piece, probability), likeliest first."""
@@ -236,9 +253,18 @@ class Probe(Reading):
 
 
 def probe(
-    model: Any, tokenizer: Any, text: str, *, step: int | None = None, run: str | None = None, max_tokens: int = 256
+    model: Any,
+    tokenizer: Any,
+    text: str,
+    *,
+    step: int | None = None,
+    run: str | None = None,
+    max_tokens: int = 256,
+    answers: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Probe:
     """Run `model` once over the first `max_tokens` tokens of `text` and keep what the views need.
+
+    `answers` gives the target after each token where that is not the next one, as `strawberry.data.Dataset.answers`.
 
     Reads one row under `Trace` and inference mode; the model's train/eval state and torch's random state are as
     before afterwards. Raises ProbeError for a text of fewer than two tokens.
@@ -246,4 +272,5 @@ def probe(
     ids = list(tokenizer.encode(text))[:max_tokens]
     if len(ids) < 2:
         raise ProbeError(f"the text has {len(ids)} token{'s' * (len(ids) != 1)}; give at least two")
-    return Probe(*gather.collect(model, tokenizer, ids, step=step, run=run))
+    targets = ids[1:] if answers is None else answers(ids)[:-1].tolist()
+    return Probe(*gather.collect(model, tokenizer, ids, targets, step=step, run=run))

@@ -12,6 +12,7 @@ import pandas as pd
 from lab import recorded
 from lab.probe import Probe, probe
 from strawberry.config import Config
+from strawberry.data import is_made, load
 from strawberry.errors import RunError
 from strawberry.events import Evaluated, Event, Started
 from strawberry.runs import Run, open_run
@@ -209,18 +210,13 @@ def _opened(
         step, _ = run.newest()
         if step is None:
             raise RunError(f"{str(run.path)!r} has no checkpoint yet, and no picture; train it a little first")
-        seen = probe(run.model(step), run.tokenizer, text or _passage(run), step=step, run=run.name)
+        data = load(run.data, run.config, run.tokenizer) if text is None or is_made(run.data) else None
+        text = text or (data.passage() if data else "")
+        answers = data.answers if data else None
+        seen = probe(run.model(step), run.tokenizer, text, step=step, run=run.name, answers=answers)
         read = f"run.model({step}), run.tokenizer, {seen.text!r}, step={step}, run={run.name!r}"
         code.append(f"probe = lab.probe({read})")
     return Subject(seen, other, run.events(), verdict, calibration, recorded.verdict(run.path), code)
-
-
-def _passage(run: Run) -> str:
-    """Text that the run does not train on."""
-    from lab.worker import passage
-    from strawberry.data import load
-
-    return passage(load(run.data, run.config, run.tokenizer))
 
 
 def _facts(told: Subject) -> Iterator[tuple[str, str]]:
@@ -233,13 +229,17 @@ def _facts(told: Subject) -> Iterator[tuple[str, str]]:
     yield "Training step", "not said" if seen.step is None else f"{seen.step:,}"
     if started is not None:
         yield "Parameters", f"{started.parameters:,}"
-        yield "Trained on", f"{started.data}, {started.tokens_train:,} tokens, {started.tokens_per_step:,} per step"
+        many = "made anew" if started.tokens_train is None else f"{started.tokens_train:,} tokens"
+        yield "Trained on", f"{started.data}, {many}, {started.tokens_per_step:,} per step"
     if scored:
         last = scored[-1]
-        score = f"{last.loss:.3f} nats per token, {last.bits_per_byte:.3f} bits per byte"
-        yield "Validation", f"{score}, at step {last.step:,}"
+        score = [f"{last.loss:.3f} nats per token"]
+        score += [] if last.bits_per_byte is None else [f"{last.bits_per_byte:.3f} bits per byte"]
+        score += [] if last.accuracy is None else [f"{last.accuracy:.1%} of the answers right"]
+        score += [] if last.floor is None else [f"where the source has {last.floor:.3f}"]
+        yield "Validation", f"{', '.join(score)}, at step {last.step:,}"
     yield "Layers mix by", ", ".join(seen.mixer_name(layer) for layer in range(seen.layers))
-    yield "This text", f"{seen.tokens} tokens, {float(seen.loss.mean()):.3f} nats per token"
+    yield "This text", f"{seen.tokens} tokens, {seen.mean_loss:.3f} nats per token"
     if told.judged is not None:
         yield "Leaks", told.judged[1]
     elif told.verdict is not None:

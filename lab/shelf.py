@@ -28,14 +28,16 @@ TAIL = 1 << 18  # bytes of an event file in which the newest losses are looked f
 
 @dataclass(frozen=True)
 class Entry:
-    """One run in a line. loss: nats per token on validation text, or in training where that is all there is;
-    parameters, bits_per_byte: None while unknown; bytes: its size on disk; created: seconds since the epoch."""
+    """One run in a line. loss: nats per token in validation, or in training where that is all there is; accuracy:
+    share of right answers, of a task; parameters, bits_per_byte: None while unknown; bytes: its size on disk; created:
+    seconds since the epoch."""
 
     job: Job
     status: Status
     family: str
     loss: float | None
     bits_per_byte: float | None
+    accuracy: float | None
     parameters: int | None
     bytes: int
     created: float
@@ -136,7 +138,7 @@ def _entry(job: Job) -> Entry:
     told = _told(job.folder)
     return Entry(
         job, job.status(), str(fields.get("family", "–")), told.get("loss"), told.get("bits_per_byte"),
-        told.get("parameters"), size(job.folder), created(job), fields,
+        told.get("accuracy"), told.get("parameters"), size(job.folder), created(job), fields,
     )  # fmt: skip
 
 
@@ -197,8 +199,11 @@ def _newest(path: str, changed: int, length: int) -> dict[str, Any]:
     for event in recorded.tail(Path(path), TAIL):
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if event["event"] == "evaluated":
-                told |= {"loss": float(event["loss"]), "bits_per_byte": float(event["bits_per_byte"])}
-            elif event["event"] == "step" and "bits_per_byte" not in told:
+                per_byte, right = event["bits_per_byte"], event.get("accuracy")
+                told |= {"loss": float(event["loss"]), "validated": True}
+                told |= {"bits_per_byte": None if per_byte is None else float(per_byte)}
+                told |= {"accuracy": None if right is None else float(right)}
+            elif event["event"] == "step" and "validated" not in told:
                 told["loss"] = float(event["loss"])
     return told
 

@@ -183,7 +183,7 @@ class Worker:
         began = time.monotonic()
         try:
             path.parent.mkdir(exist_ok=True)
-            self._picture(self.text or passage(self.trainer.dataset), path)
+            self._picture(self.text or self.trainer.dataset.passage(), path)
             thin(self.folder)
         except Exception as error:
             self._log(error)
@@ -197,8 +197,9 @@ class Worker:
 
         trainer, most = self.trainer, min(256, self.trainer.config.seq_len)
         taken = lab.probe(
-            trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most
-        )
+            trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most,
+            answers=trainer.dataset.answers,
+        )  # fmt: skip
         taken.save(path)
 
     def _judge(self) -> None:
@@ -251,11 +252,6 @@ class Worker:
 
     def _control(self) -> dict[str, Any]:
         return notes.read(self.folder / "control.json")
-
-
-def passage(dataset: Any, tokens: int = 300) -> str:
-    """The beginning of the text that is kept for validation: the model never trains on it."""
-    return dataset.tokenizer.decode(dataset.validation[:tokens].tolist())
 
 
 def rhythm(steps: int, data: str) -> dict[str, Any]:

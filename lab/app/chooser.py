@@ -9,14 +9,17 @@ import streamlit as st
 
 import strawberry
 from lab.app.launch import Wish, free_name, panel
+from lab.app.shell import sentence
 from strawberry.config import Config
-from strawberry.data import CORPORA
+from strawberry.data import CORPORA, is_made
 from strawberry.data.files import decode
+from strawberry.data.named import MAKERS, make
 from strawberry.errors import StrawberryError
 from strawberry.mixers import MIXERS
 
 SIZES = {"pico": "pico · seconds", "nano": "nano · minutes on a laptop", "small": "small · needs a GPU"}
 CORPUS_WORDS = {"sotu": "State of the Union addresses", "python": "Python's own source code"}
+MADE = {"made": "A task with known answers, or a source of known entropy"}
 OWN = {"paste": "Paste a text", "upload": "Upload a text file", "path": "A file or folder on this machine"}
 LARGEST = 32  # megabytes of an uploaded text; the server's limit, in .streamlit/config.toml, is for those who bypass it
 PASTE = 2_000_000  # characters of a pasted one, which travels with every press
@@ -40,9 +43,8 @@ def _form() -> tuple[str, Wish]:
     preset = f"{family}-{size}"
     first, second = st.columns([1, 1])
     with first:
-        source = st.selectbox(
-            "Text to learn from", [*CORPORA, *OWN], key="source", format_func=(CORPUS_WORDS | OWN).__getitem__
-        )
+        offered = CORPUS_WORDS | MADE | OWN
+        source = st.selectbox("What to learn", list(offered), key="source", format_func=offered.__getitem__)
     with second:
         steps = st.number_input("Training steps", 1, 1_000_000, STEPS[size], step=100, key=f"steps-{size}")
     wrong, data, pasted = "", source, None
@@ -52,6 +54,8 @@ def _form() -> tuple[str, Wish]:
         wrong = str(error)
     with st.expander("Change what matters", icon=":material/tune:", key="tune"):
         config, complaint = _tuned(preset)
+    if config is not None and is_made(data) and not wrong:
+        wrong = _fits(data, config)
     with st.expander("Name and pictures", icon=":material/photo_camera:", key="more"):
         name = st.text_input(
             "Name of the run", free_name(preset), key=f"name-{free_name(preset)}", max_chars=64,
@@ -69,6 +73,8 @@ def _text(source: str) -> tuple[str, str | None]:
     """The data's name or path, and the person's own text if there is one."""
     if source in CORPORA:
         return source, None
+    if source == "made":
+        return _made(), None
     if source == "paste":
         pasted = st.text_area(
             "Your text", key="pasted", height=160, max_chars=PASTE, placeholder="A few pages at least"
@@ -88,6 +94,33 @@ def _text(source: str) -> tuple[str, str | None]:
     if not Path(path.strip()).expanduser().exists():
         raise StrawberryError(f"There is no file or folder {path.strip()!r} on the machine that runs the dashboard.")
     return path.strip(), None
+
+
+def _made() -> str:
+    """The name of a task or source with the arguments that the person wrote."""
+    name = str(st.selectbox("Which", list(MAKERS), key="maker", format_func=_spelled))
+    fields = [item for item in dataclasses.fields(MAKERS[name]) if item.name != "length"]
+    written = ", ".join(f"`{item.name}={item.default}`: {item.metadata['help']}" for item in fields)
+    help = f"As `key=value`, with commas between. {written}; `length`: tokens per row, if not the sequence length."
+    given = st.text_input(
+        "Its arguments", key=f"given-{name}", help=help, max_chars=200,
+        placeholder=",".join(f"{item.name}={item.default}" for item in fields),
+    )  # fmt: skip
+    return f"{name}:{given.strip()}" if given.strip() else name
+
+
+def _spelled(name: str) -> str:
+    return f"{name} · {MAKERS[name].about}"
+
+
+def _fits(data: str, config: Config) -> str:
+    """Why a task or source cannot be trained on so, or nothing."""
+    try:
+        with st.spinner("Making the first rows…"):
+            make(data, config)
+    except StrawberryError as error:
+        return sentence(error)
+    return ""
 
 
 def _tuned(preset: str) -> tuple[Config | None, str]:

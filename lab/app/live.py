@@ -50,6 +50,17 @@ class Record:
         return thinned([step.step for step in self.steps], [getattr(step, name) for step in self.steps])
 
     @property
+    def accuracy(self) -> tuple[list[int], list[float]]:
+        """Steps and shares of right answers, of a task."""
+        scored = [(event.step, event.accuracy) for event in self.evaluated if event.accuracy is not None]
+        return [step for step, _ in scored], [share for _, share in scored]
+
+    @property
+    def floor(self) -> float | None:
+        """Nats per token that no honest model can beat, of a source."""
+        return self.evaluated[-1].floor if self.evaluated else None
+
+    @property
     def validation(self) -> tuple[list[int], list[float]]:
         """Steps and validation losses in nats per token."""
         return [event.step for event in self.evaluated], [event.loss for event in self.evaluated]

@@ -61,6 +61,8 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
             losses.tolist(),
             validation=record.validation,
             bytes_per_token=bytes_per_token,
+            accuracy=record.accuracy,
+            floor=record.floor,
             theme=shell.theme(),
         )
         # The curve was thinned for the screen: the figure counts its points, the person counts steps.
@@ -166,11 +168,7 @@ def _numbers(record: live.Record, status: Status) -> None:
     newest = record.steps[-1]
     with st.container(key="numbers", horizontal=True, gap="medium"):
         _number("Training loss", f"{newest.loss:.3f}", "Nats per token on the newest batch; lower is better.")
-        told = "It is measured now and then, on text that is not trained on."
-        if record.evaluated:
-            last = record.evaluated[-1]
-            told = f"On text that is not trained on, at step {last.step:,}: {last.loss:.3f} nats per token."
-        _number("Validation, bits/byte", f"{record.evaluated[-1].bits_per_byte:.3f}" if record.evaluated else "–", told)
+        _number(*_validated(record))
         _number("Tokens per second", words.count(status.tokens_per_s or newest.tokens_per_s))
         _number("Learning rate", f"{newest.lr:.2g}", "It warms up, stays, then cools down.")
         _number("Gradient norm", f"{newest.grad_norm:.2g}", "Before clipping; jumps mean trouble.")
@@ -180,6 +178,23 @@ def _numbers(record: live.Record, status: Status) -> None:
                 "How often the layers were run, on average over the last steps; training decides that anew each time."
             )
             _number("Passes", f"{sum(last) / len(last):.1f}", told)
+
+
+def _validated(record: live.Record) -> tuple[str, str, str]:
+    """What validation found, in the measure that this data is judged by: label, value, help."""
+    metric = record.started.metric if record.started else "bits_per_byte"
+    what = "text that is not trained on" if metric == "bits_per_byte" else "rows that are kept for validation"
+    labels = {"accuracy": "Validation, right", "loss": "Validation, above floor"}
+    label = labels.get(metric, "Validation, bits/byte")
+    if not record.evaluated:
+        return label, "–", f"It is measured now and then, on {what}."
+    last = record.evaluated[-1]
+    told = f"On {what}, at step {last.step:,}: {last.loss:.3f} nats per token."
+    if metric == "accuracy" and last.accuracy is not None:
+        return label, f"{last.accuracy:.1%}", told
+    if last.floor is not None:
+        return label, f"{last.loss - last.floor:+.4f}", f"{told} The source itself has {last.floor:.3f}."
+    return label, "–" if last.bits_per_byte is None else f"{last.bits_per_byte:.3f}", told
 
 
 def _number(label: str, value: str, help: str | None = None) -> None:

@@ -12,6 +12,7 @@ from lab.app import live, shell, words
 from lab.app.exhibit import piece
 from lab.app.keeping import PICKED, delete_dialog, export_dialog, import_form, rename_dialog
 from lab.app.turns import turns
+from lab.figures.captions import caption
 from lab.figures.overlay import BY, UNITS, Curve
 from lab.shelf import Entry
 
@@ -88,6 +89,7 @@ def _list(found: list[Entry]) -> None:
             "loss": st.column_config.NumberColumn(format="%.3f", help="Nats per token: on validation text, or in "
                                                   "training where it was never validated."),
             "bits/byte": st.column_config.NumberColumn(format="%.3f", help="On validation text."),
+            "right": st.column_config.NumberColumn(format="percent", help="Share of right answers, of a task."),
             "done": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0, width="small"),
             "parameters": st.column_config.NumberColumn(format="compact"),
             "size": st.column_config.NumberColumn(format="bytes", help="On the disk."),
@@ -105,7 +107,8 @@ def listed(found: list[Entry]) -> pd.DataFrame:
         lines.append({
             "run": entry.name, "state": words.badge(status), "family": entry.family, "step": status.step,
             "done": min(status.step / status.steps, 1.0) if status.steps else None, "loss": entry.loss,
-            "bits/byte": entry.bits_per_byte, "parameters": entry.parameters, "size": entry.bytes, "begun": begun,
+            "bits/byte": entry.bits_per_byte, "right": entry.accuracy, "parameters": entry.parameters,
+            "size": entry.bytes, "begun": begun,
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -159,8 +162,7 @@ def _curves(chosen: list[Entry], *, picked: bool) -> None:
     figure = figures.loss_overlay(curves, by=str(by), unit=str(unit), theme=shell.theme())
     piece(
         "loss_overlay",
-        f"{about}**Lower is better; a curve that falls sooner learns faster.** Along tokens it is the data that "
-        "counts, along time this machine. *Surprising would be:* two seeds of one configuration far apart.",
+        f"{about}{caption('loss_overlay')[0]}",
         figure,
         lambda: figures.table("loss_overlay", curves, by=str(by), unit=str(unit)),
         _redraw(curves, str(by), str(unit)),

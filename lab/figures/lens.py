@@ -44,6 +44,21 @@ def values_of(probe: Probe, quantity: str) -> np.ndarray:
     return np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
 
 
+def averages(probe: Probe) -> dict[str, np.ndarray]:
+    """Mean loss, mean entropy and share of right guesses after each pass, each (P,), where a next token is asked for.
+
+    NaN where none is. Of plain text, the entropy counts the last token too.
+    """
+    asked = np.flatnonzero(probe.targets >= 0)
+    if not len(asked):
+        return dict.fromkeys(("loss", "entropy", "guessed right"), np.full(probe.lens_passes, np.nan))
+    right = probe.lens("top")[:, asked] == probe.targets[asked]
+    entropy = probe.lens("entropy")
+    entropy = entropy if len(asked) == probe.tokens - 1 else entropy[:, asked]
+    means = {"loss": probe.lens("loss")[:, asked], "entropy": entropy, "guessed right": right}
+    return {name: values.mean(axis=1) for name, values in means.items()}
+
+
 def lens(
     probe: Probe,
     *,
@@ -62,7 +77,7 @@ def lens(
     shown = values_of(probe, quantity)[:, start:stop]
     likeliest = [[naming.escaped(piece) for piece in row[start:stop]] for row in probe.top_after_each]
     chances = probe.lens("top_probability")[:, start:stop]
-    following = [*(naming.escaped(piece) for piece in probe.pieces[start + 1 : stop + 1]), "–"][: stop - start]
+    following = [*(naming.escaped(piece) for piece in probe.answers[start:stop]), "–"][: stop - start]
     words = stop - start <= WORDS_UP_TO
     unit, trained = probe.lens_unit, trained_passes(probe)
     title, short = QUANTITIES[quantity]
@@ -123,8 +138,8 @@ def lens_curve(probe: Probe, *, theme: str = "light") -> go.Figure:
     c = colours(theme)
     unit, trained = probe.lens_unit, trained_passes(probe)
     steps = np.arange(1, probe.lens_passes + 1, dtype=np.int32)
-    right = (probe.lens("top")[:, :-1] == probe.ids[1:]).mean(axis=1)
-    means = {name: probe.lens(name).mean(axis=1) for name in ("loss", "entropy")}
+    means = averages(probe)
+    right = means["guessed right"]
     drawn = probe.config.get("depth") == "random" or probe.config.get("think_above", 0) > 0
     beyond = "beyond the usual" if drawn else "beyond training"
     figure = go.Figure()
@@ -157,12 +172,12 @@ def lens_curve(probe: Probe, *, theme: str = "light") -> go.Figure:
         title_text=unit, tickvals=steps[:: 1 + len(steps) // 13], range=[0.5, len(steps) + 0.5], showgrid=False
     )
     figure.update_yaxes(title_text="nats per token", nticks=6)
-    best = int(means["loss"].argmin()) + 1
+    best, asked = int(means["loss"].argmin()) + 1, int((probe.targets >= 0).sum())
     return finish(
         figure,
         theme,
         title=f"Loss and entropy after each {unit}",
-        about=f"{probe.label} · this text only, {len(probe.loss)} predictions · lowest loss after {unit} {best}",
+        about=f"{probe.label} · this text only, {asked} predictions · lowest loss after {unit} {best}",
         name="lens_curve",
         height=400,
     )

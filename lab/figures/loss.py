@@ -1,4 +1,4 @@
-"""The loss curve: training loss raw and smoothed, validation points, in nats per token and bits per byte."""
+"""The loss curve: training loss raw and smoothed, validation points, what is known of how good it can get."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.figures.theme import colours, finish
+from lab.figures.theme import Colours, colours, finish
 from strawberry.events import Event
 
 MOST_POINTS = 2000
@@ -29,12 +29,16 @@ def loss_curve(
     *,
     validation: tuple[Sequence[float], Sequence[float]] | None = None,
     bytes_per_token: float | None = None,
+    accuracy: tuple[Sequence[float], Sequence[float]] | None = None,
+    floor: float | None = None,
     title: str = "",
     theme: str = "light",
 ) -> go.Figure:
     """Loss in nats per token over training steps; with `bytes_per_token` a second axis reads bits per byte.
 
-    Curves of more than 2000 points are thinned to the mean of neighbours; validation = (steps, losses).
+    Curves of more than 2000 points are thinned to the mean of neighbours; validation = (steps, losses). accuracy =
+    (steps, shares of right answers), of tasks, has the second axis to itself. floor: nats per token that no honest
+    model can beat, of sources, as a line.
     """
     c = colours(theme)
     x, raw = np.asarray(steps, dtype=np.float64), np.asarray(losses, dtype=np.float64)
@@ -83,10 +87,16 @@ def loss_curve(
     figure.update_yaxes(title_text="nats per token")
     values = np.concatenate([raw, validated[np.isfinite(validated)]])
     if bytes_per_token and len(values):
-        _second_axis(figure, float(values.min()), float(values.max()), per_byte)
+        _bits_axis(figure, float(values.min()), float(values.max()), per_byte)
     best = f"best validation {validated.min():.3f} nats/token" if len(at) else "no validation yet"
     if len(at) and bytes_per_token:
         best += f" = {validated.min() * per_byte:.3f} bits/byte"
+    if accuracy is not None and len(accuracy[0]):
+        _right_answers(figure, *accuracy, c.experts[2])
+        best += f" · {max(accuracy[1]):.1%} right at best"
+    if floor is not None:
+        _floor(figure, floor, c)
+        best += f" · the floor is {floor:.3f}"
     about = f"{len(finite)} steps · {best}" if len(finite) else "waiting for the first step"
     return finish(figure, theme, title=title or "Loss", about=about, name="loss_curve", height=420)
 
@@ -100,19 +110,25 @@ def losses_of(
     """
     trained: dict[int, float] = {}
     evaluated: dict[int, float] = {}
+    right: dict[int, float] = {}
+    floor = None
     for event in events:
         told = event.to_dict() if isinstance(event, Event) else event
         if told["event"] == "started":
             bytes_per_token = bytes_per_token or told.get("bytes_per_token")
-            for values in (trained, evaluated):
+            for values in (trained, evaluated, right):
                 for step in [step for step in values if step > told["step"]]:
                     del values[step]
         elif told["event"] == "step":
             trained[told["step"]] = float(told["loss"])
         elif told["event"] == "evaluated":
             evaluated[told["step"]] = float(told["loss"])
-    validation = list(evaluated), list(evaluated.values())
-    return (list(trained), list(trained.values())), {"validation": validation, "bytes_per_token": bytes_per_token}
+            floor = told.get("floor") if floor is None else floor
+            if told.get("accuracy") is not None:
+                right[told["step"]] = float(told["accuracy"])
+    options: dict[str, Any] = {"validation": (list(evaluated), list(evaluated.values()))}
+    options |= {"bytes_per_token": bytes_per_token, "accuracy": (list(right), list(right.values())), "floor": floor}
+    return (list(trained), list(trained.values())), options
 
 
 def loss_curve_of(
@@ -127,7 +143,41 @@ def loss_curve_of(
     return loss_curve(*args, **options, title=title, theme=theme)
 
 
-def _second_axis(figure: go.Figure, low: float, high: float, per_byte: float) -> None:
+def _floor(figure: go.Figure, floor: float, c: Colours) -> None:
+    """A line that no honest model gets below."""
+    figure.add_hline(y=floor, line={"color": c.text, "width": 1.5, "dash": "dash"})
+    figure.add_annotation(
+        x=1, xref="x domain", xanchor="right", y=floor, yanchor="top", showarrow=False,
+        font={"color": c.text, "size": 12}, text="entropy of the source: lower is cheating",
+    )  # fmt: skip
+
+
+def _right_answers(figure: go.Figure, steps: Sequence[float], shares: Sequence[float], colour: str) -> None:
+    """The share of right answers, on an axis of its own from 0 to 1."""
+    figure.add_scatter(
+        x=np.asarray(steps, dtype=np.float32),
+        y=np.asarray(shares, dtype=np.float32),
+        yaxis="y2",
+        name="right answers",
+        mode="lines+markers",
+        line={"color": colour, "width": 2},
+        marker={"size": 8, "symbol": "circle"},
+        hovertemplate="<b>validation</b> · step %{x:.0f}<br>%{y:.1%} right<extra></extra>",
+    )
+    figure.update_layout(
+        yaxis2={
+            "title": {"text": "right answers"},
+            "overlaying": "y",
+            "side": "right",
+            "range": [-0.03, 1.03],
+            "tickformat": ".0%",
+            "fixedrange": True,
+            "showgrid": False,
+        }
+    )
+
+
+def _bits_axis(figure: go.Figure, low: float, high: float, per_byte: float) -> None:
     margin = (high - low) * 0.05 or 0.1
     low, high = low - margin, high + margin
     # Two axes agree only while neither is zoomed alone, so the vertical range is fixed; the horizontal one is free.

@@ -12,7 +12,7 @@ from lab.figures import tokens as naming
 from lab.figures.depth import depths_of
 from lab.figures.filmstrip import frame_names
 from lab.figures.leaks import ROWS
-from lab.figures.lens import trained_passes, values_of
+from lab.figures.lens import averages, trained_passes, values_of
 from lab.figures.rounding import levels_of
 from lab.figures.share import PANELS, rows_of
 from lab.figures.theme import FigureError
@@ -115,16 +115,20 @@ def loss_curve(
     *,
     validation: tuple[Any, Any] | None = None,
     bytes_per_token: float | None = None,
+    accuracy: tuple[Any, Any] | None = None,
+    floor: float | None = None,
     title: str = "",
 ) -> pd.DataFrame:
-    """One line per step: training and validation loss in nats per token, and in bits per byte where known."""
+    """One line per step: training and validation loss in nats per token, in bits per byte, accuracy, where known."""
     trained = pd.Series(losses, index=pd.Index(steps, name="step"), dtype=float)
     at, validated = validation or ((), ())
     columns = {"training": trained, "validation": pd.Series(validated, index=pd.Index(at, name="step"), dtype=float)}
     both = pd.DataFrame(columns)
     if bytes_per_token:
         both["validation, bits per byte"] = both["validation"] / (np.log(2) * bytes_per_token)
-    return both
+    if accuracy is not None and len(accuracy[0]):
+        both["right answers"] = pd.Series(accuracy[1], index=pd.Index(accuracy[0], name="step"), dtype=float)
+    return both if floor is None else both.assign(floor=floor)
 
 
 def expert_heatmap(
@@ -187,7 +191,7 @@ def lens(
     del loop
     start, stop = naming.part(probe.tokens, tokens)
     values, chances = values_of(probe, quantity), probe.lens("top_probability")
-    following = [*probe.pieces[1:], ""]
+    following = [*probe.answers, ""]
     labels = _tokens(probe)
     lines = [
         {
@@ -202,9 +206,7 @@ def lens(
 
 def lens_curve(probe: Probe) -> pd.DataFrame:
     """One line per pass: mean loss and entropy in nats, share of right guesses, mean confidence; trained or beyond."""
-    right = (probe.lens("top")[:, :-1] == probe.ids[1:]).mean(axis=1)
-    means = {name: probe.lens(name).mean(axis=1) for name in ("loss", "entropy")}
-    columns = {**means, "guessed right": right}
+    columns = averages(probe)
     if probe.confidence is not None:
         columns["confidence"] = probe.confidence.mean(axis=1)
     index = pd.RangeIndex(1, probe.lens_passes + 1, name=probe.lens_unit)

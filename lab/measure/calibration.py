@@ -14,7 +14,8 @@ from torch import Tensor
 from lab.measure.lens import after_each
 from strawberry.errors import StrawberryError
 from strawberry.recursion.exits import exit_rule
-from strawberry.recursion.halting import nats, target_confidence
+from strawberry.recursion.halting import target_confidence
+from strawberry.scoring import IGNORED, nats
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -108,8 +109,9 @@ def calibration(model: Any, batches: Batches, *, passes: int | None = None, bins
             targets = targets.to(device)
             streams = after_each(model, tokens.to(device), passes or config.loops)
             losses = torch.stack([nats(model.unembed(x), targets) for x in streams])
-            found.append(torch.stack([model.halt(x).float().sigmoid() for x in streams]).flatten(1).cpu())
-            wanted.append(target_confidence(losses, config.loss_threshold).float().flatten(1).cpu())
+            scored = targets != IGNORED
+            found.append(torch.stack([model.halt(x).float().sigmoid()[scored] for x in streams]).cpu())
+            wanted.append(target_confidence(losses, config.loss_threshold).float()[:, scored].cpu())
     if not found:
         raise CalibrationError("there are no batches to calibrate with; give at least one")
     confidence, target = (torch.cat(parts, dim=1).double().numpy() for parts in (found, wanted))
@@ -148,17 +150,18 @@ def adaptive(
 
     Without ``full`` it is compared with itself.
     """
-    device, loss, passes, count = next(model.parameters()).device, 0.0, 0, 0
+    device, loss, passes, read, count = next(model.parameters()).device, 0.0, 0, 0, 0
     with evaluating(model):
         for tokens, targets in batches:
             thought = model.think(tokens.to(device), rule, threshold, most)
             loss += nats(thought.logits, targets.to(device)).double().sum().item()
             passes += int(thought.passes.sum())
-            count += targets.numel()
+            read += tokens.numel()
+            count += int((targets != IGNORED).sum())
     if not count:
         raise CalibrationError("there are no batches to measure with; give at least one")
     loss /= count
-    return Trial(threshold, passes / count, loss, loss / (full or loss) - 1)
+    return Trial(threshold, passes / read, loss, loss / (full or loss) - 1)
 
 
 def threshold_for(

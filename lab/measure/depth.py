@@ -20,8 +20,8 @@ def exits(confidence: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndar
 
 def correlation(depth: np.ndarray, loss: np.ndarray) -> float:
     """Pearson's r of two series over the tokens that have both; NaN where one of them does not vary."""
-    both = min(len(depth), len(loss))
-    depth, loss = np.asarray(depth[:both], dtype=np.float64), np.asarray(loss[:both], dtype=np.float64)
-    if both < 2 or depth.std() == 0 or loss.std() == 0:
+    both = np.flatnonzero(~np.isnan(loss[: len(depth)]))
+    depth, loss = np.asarray(depth, dtype=np.float64)[both], np.asarray(loss, dtype=np.float64)[both]
+    if len(both) < 2 or depth.std() == 0 or loss.std() == 0:
         return float("nan")
     return float(np.corrcoef(depth, loss)[0, 1])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from strawberry.model import Strawberry
+from strawberry.scoring import IGNORED
 from strawberry.tap import Trace
 
 MOST = 12  # passes that the lens looks at, at most
@@ -40,13 +41,21 @@ def after_each(model: Strawberry, tokens: Tensor, passes: int) -> list[Tensor]:
     return list(trace[path])
 
 
-def lens(model: Strawberry, tokens: Tensor, passes: int | None = None) -> dict[str, np.ndarray]:
+def loss_of(log_p: Tensor, targets: Tensor) -> Tensor:
+    """-log p of each target: (T, V), (T,) -> (T,) nats, NaN where the target is -100."""
+    found = -log_p.gather(-1, targets.clamp(min=0)[:, None])[:, 0]
+    return found.masked_fill(targets == IGNORED, float("nan"))
+
+
+def lens(
+    model: Strawberry, tokens: Tensor, passes: int | None = None, targets: Tensor | None = None
+) -> dict[str, np.ndarray]:
     """What the model would say after each pass P about one row of tokens (1, T).
 
-    loss: (P, T−1) nats for the next token. entropy: (P, T) nats. top: (P, T) likeliest next ids, and top_probability.
-    moved: (P, T), RMS of what the pass changed, over the RMS of what it found; the first pass is measured from the
-    embedding. confidence: (P, T) of the halting head, where there is one. depth: (T,) passes that a mixture of
-    recursions gave each token.
+    loss: (P, T−1) nats for the next token, or for ``targets`` (T−1,), NaN where these are -100. entropy: (P, T) nats.
+    top: (P, T) likeliest next ids, and top_probability. moved: (P, T), RMS of what the pass changed, over the RMS of
+    what it found; the first pass is measured from the embedding. confidence: (P, T) of the halting head, where there is
+    one. depth: (T,) passes that a mixture of recursions gave each token.
     """
     passes = passes or beyond(model)
     with Trace.of(model, "embedded") as trace, torch.inference_mode():
@@ -55,7 +64,7 @@ def lens(model: Strawberry, tokens: Tensor, passes: int | None = None) -> dict[s
     rows: dict[str, list[np.ndarray]] = {}
     for x in streams:
         with torch.inference_mode():
-            found = _read(model, before, x, tokens)
+            found = _read(model, before, x, tokens[0, 1:] if targets is None else targets)
         for name, value in found.items():
             rows.setdefault(name, []).append(value.float().cpu().numpy())
         before = x
@@ -68,12 +77,12 @@ def lens(model: Strawberry, tokens: Tensor, passes: int | None = None) -> dict[s
     return arrays
 
 
-def _read(model: Any, before: Tensor, x: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+def _read(model: Any, before: Tensor, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
     log_p = model.unembed(x)[0].float().log_softmax(dim=-1)
     best = log_p.max(dim=-1)
     moved = (x - before).square().mean(dim=-1).sqrt() / before.square().mean(dim=-1).sqrt()
     found = {
-        "loss": -log_p[:-1].gather(-1, tokens[0, 1:, None])[:, 0],
+        "loss": loss_of(log_p[:-1], targets),
         "entropy": -(log_p.exp() * log_p).sum(dim=-1),
         "top": best.indices,
         "top_probability": best.values.exp(),

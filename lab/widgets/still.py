@@ -18,6 +18,12 @@ def curve(events: Iterable[Event], kind: type[Step] | type[Evaluated]) -> tuple[
     return [step for step, _ in points], [loss for _, loss in points]
 
 
+def answered(events: Iterable[Event]) -> tuple[list[int], list[float]]:
+    """Steps and shares of right answers of the evaluations of a task."""
+    scored = [(event.step, event.accuracy) for event in events if isinstance(event, Evaluated)]
+    return [step for step, share in scored if share is not None], [share for _, share in scored if share is not None]
+
+
 def still(events: Iterable[Event]) -> str:
     """The loss curve so far, as a PNG in base64."""
     c = colours("light")

@@ -13,7 +13,7 @@ from lab.figures.theme import colours
 from lab.pace import Pace
 from lab.probe import Probe, probe
 from lab.widgets.live import LiveFigure
-from lab.widgets.still import curve, still
+from lab.widgets.still import answered, curve, still
 from strawberry.errors import StrawberryError
 from strawberry.events import Evaluated, Event, Finished, Sampled, Started, Step, Warned
 
@@ -167,6 +167,8 @@ class TrainingWidget(VBox):
             *curve(self.events, Step),
             validation=curve(self.events, Evaluated),
             bytes_per_token=None if started is None else started.bytes_per_token,
+            accuracy=answered(self.events),
+            floor=next((event.floor for event in self.events if isinstance(event, Evaluated)), None),
             theme=self._theme,
         )
         # Lower than on a page of its own, so that the loss and the weights are seen together.
@@ -227,7 +229,12 @@ def _status(events: list[Event]) -> str:
         of = f" of {started.steps}" if started is not None else ""
         parts = [f"step {step.step}{of}", f"loss {step.loss:.3f} nats/token"]
         if evaluated is not None:
-            parts.append(f"{evaluated.bits_per_byte:.3f} bits/byte on validation text")
+            if evaluated.bits_per_byte is not None:
+                parts.append(f"{evaluated.bits_per_byte:.3f} bits/byte on validation text")
+            if evaluated.accuracy is not None:
+                parts.append(f"{evaluated.accuracy:.1%} right in validation")
+            if evaluated.floor is not None:
+                parts.append(f"{evaluated.loss - evaluated.floor:+.4f} from the source's entropy in validation")
         parts.append(f"{step.tokens_per_s:,.0f} tokens/s")
     if finished is not None:
         parts.append("finished" if finished.reason == "done" else finished.reason)

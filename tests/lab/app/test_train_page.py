@@ -290,3 +290,33 @@ def test_passes_are_counted_where_training_decides_about_them(draw: Draw, tmp_pa
     assert {metric.label: metric.value for metric in app.metric}["Passes"] == "5.0"
     assert "How well each pass foresees" in app.said
     assert len(app.figures) == 3
+
+
+def test_a_task_is_chosen_with_its_arguments(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
+    app = draw("train")
+    app.selectbox(key="family").select("gpt")
+    app.selectbox(key="size").select("pico")
+    app.selectbox(key="source").select("made").run()
+    app.whole()
+    assert app.selectbox(key="maker").value == "mqar"
+    app.text_input(key="given-mqar").input("pairs=400").run()
+    assert "400 pairs need a length of 1600" in app.said
+    assert app.button(key="start").disabled
+    app.text_input(key="given-mqar").input("pairs=4").run()
+    app.whole()
+    app.button(key="start").click().run()
+    (job,) = jobs.every(tmp_path / "runs")
+    assert job.request["data"] == "mqar:pairs=4"
+
+
+def test_a_run_on_a_task_shows_how_much_is_right(draw: Draw, tmp_path: Path) -> None:
+    import strawberry
+
+    config = strawberry.preset("gpt-pico", seq_len=32, d_model=16, d_qkv=16, d_ff=16, vocab_size=64, batch_size=4)
+    for name, data in (("right", "mqar:pairs=4"), ("known", "iid:symbols=4")):
+        list(strawberry.train(config, data, tmp_path / "runs" / name, 4, eval_every=2))
+    app = draw("train", run="right").whole()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Validation, right"].endswith("%")
+    shown = {metric.label: metric.value for metric in draw("train", run="known").whole().metric}
+    assert float(shown["Validation, above floor"]) > 0
