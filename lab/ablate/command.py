@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from lab import notes
-from lab.ablate import engines, halving
+from lab.ablate import engines, halving, report
 from lab.ablate.gathering import gather
 from lab.ablate.progress import Clock
 from lab.ablate.queue import Board
@@ -20,7 +21,7 @@ from lab.ablate.study import Study, StudyError
 from lab.ablate.table import show
 from strawberry.cli.interruption import Interruption
 from strawberry.data import load
-from strawberry.runs import named_run
+from strawberry.runs import CHECKPOINTS, named_run
 
 STUDY = "study.json"
 LOOK = 1.0  # seconds between looks at the folders
@@ -39,13 +40,15 @@ def ablate(values: argparse.Namespace) -> int:
     code = run(board, values.engine, jobs, options, console)
     results = gather(board, command(values.study))
     path = results.write(board.folder)
+    page, text = report.write(results, board.folder)
     if code:
         return code
+    tidy(board)
     if values.json:
         sys.stdout.write(path.read_text(encoding="utf-8"))
     else:
         show(results, console)
-        console.print(f"\nevery number is in {path}")
+        console.print(f"\nreport: {page}, {text.name} beside it; every number is in {path.name}")
     return 0 if results.complete else UNFINISHED
 
 
@@ -101,6 +104,13 @@ def run(board: Board, engine: str, jobs: int, options: dict[str, str], console: 
         _say("the workers ended before the study did; the same command goes on")
         return UNFINISHED
     return 0
+
+
+def tidy(board: Board) -> None:
+    """Delete the checkpoints of the trainings that chose a learning rate; their events, which say why, stay."""
+    for pair in board.study.pairs:
+        for trial in board.trials(*pair):
+            shutil.rmtree(board.path(trial) / CHECKPOINTS, ignore_errors=True)
 
 
 def command(study: str) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 # Ray reports its use over the network unless told otherwise.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
 import ray
 from ray.exceptions import RayError
 
 from lab.ablate.engines import value
 from lab.ablate.study import StudyError
+
+ATTEMPTS = 3  # Ray gives its own processes 15 seconds to start, which a busy machine may not keep
 
 
 class Ray:
@@ -21,7 +22,7 @@ class Ray:
         if "address" not in options:
             options = {"num_cpus": jobs * threads, "include_dashboard": False, **options}
         settings = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
-        ray.init(log_to_driver=False, runtime_env=settings, **options)
+        _begin({"log_to_driver": False, "runtime_env": settings, **options})
         task = ray.remote(num_cpus=threads, max_retries=0)(_work)
         self._tasks = [task.remote(str(folder)) for _ in range(jobs)]
 
@@ -44,6 +45,17 @@ class Ray:
         return sentences
 
 
+def _begin(options: dict[str, Any]) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # it raises them bare
+            ray.shutdown()
+            if "timed out" not in str(error) or attempt == ATTEMPTS - 1:
+                raise StudyError(f"ray could not be started: {error}") from None
+
+
 def _work(folder: str) -> None:
     """Ray runs tasks beside the main thread, where signals cannot be heard."""
     import torch
@@ -56,7 +68,4 @@ def _work(folder: str) -> None:
 
 def start(folder: Path, jobs: int, threads: int, options: dict[str, str]) -> Ray:
     """Start workers; options are those of ``ray.init``, such as ``address=auto``."""
-    try:
-        return Ray(folder.resolve(), jobs, threads, {name: value(text) for name, text in options.items()})
-    except (ValueError, TypeError, RuntimeError, ConnectionError) as error:
-        raise StudyError(f"ray could not be started: {error}") from None
+    return Ray(folder.resolve(), jobs, threads, {name: value(text) for name, text in options.items()})

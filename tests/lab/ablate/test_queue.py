@@ -8,6 +8,7 @@ import pytest
 
 from lab.ablate import cells, queue
 from lab.ablate.cells import Cell
+from lab.ablate.command import tidy
 from lab.ablate.gathering import IMPOSSIBLE, gather
 from lab.ablate.progress import Clock, progress
 from lab.ablate.queue import Board, work
@@ -80,6 +81,11 @@ def test_a_study_from_beginning_to_end(make: Callable[..., Study], begun: Begun)
     changed = {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*")}
     work(folder)
     assert changed == {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*")}
+
+    # What only served to choose a learning rate keeps its events and not its weights.
+    tidy(board)
+    assert [one.stage for one in results.cells if open_run(folder / "cells" / one.name).steps()] == ["final"] * 6
+    assert not Board(folder).tasks() and gather(Board(folder), results.command) == results
 
 
 def test_more_seeds_keep_what_is_there(make: Callable[..., Study], begun: Begun, tmp_path: Path) -> None:
