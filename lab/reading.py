@@ -1,5 +1,6 @@
 """The part of a probe that says who reads whom: each layer's maps, made on demand by the layer's own mixer."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ SHOWN = {
     "cross": "attention to the one memory", "gated-retention": "gated retention", "linear": "linear attention",
     "delta": "gated delta rule", "infini": "Infini-attention",
 }  # fmt: skip
+
+
+KEPT = 4  # maps of (T, T) that one probe keeps
 
 
 class Reading:
@@ -85,6 +89,21 @@ class Reading:
         a channel; None is the mean over all of them. Made on demand, by the mixer itself, from queries, keys and the
         mixer's signals, kept in half precision.
         """
+        place = layer % self.layers, loop, index
+        made = self._kept_maps.get(place)
+        if made is None:
+            made = self._kept_maps[place] = self._map(layer, loop, index)
+            made.flags.writeable = False
+            for old in list(self._kept_maps)[:-KEPT]:
+                self._kept_maps.pop(old, None)
+        return made
+
+    @cached_property
+    def _kept_maps(self) -> dict[tuple[int, int, int | None], np.ndarray]:
+        """The newest maps, since one page shows the same one in several ways."""
+        return {}
+
+    def _map(self, layer: int, loop: int, index: int | None) -> np.ndarray:
         indices = range(self.map_count(layer)) if index is None else [index]
         if index is not None and not 0 <= index < self.map_count(layer):
             axis = self.map_axis(layer)

@@ -29,6 +29,10 @@ function library(address) {
   return window.strawberryPlotly
 }
 
+function unpacked(data) {
+  return new Response(new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate"))).json()
+}
+
 class Place {
   constructor(parent) {
     this.box = document.createElement("div")
@@ -55,9 +59,12 @@ class Place {
     this.box.addEventListener("keydown", (event) => this.walk(event))
   }
 
-  take(data, pick) {
-    this.drawing = JSON.parse(new TextDecoder().decode(data))
+  async take(data, pick) {
     this.pick = pick
+    this.newest = data
+    const drawing = await unpacked(data)
+    if (this.newest !== data || !this.box.isConnected) return
+    this.drawing = drawing
     this.height = this.drawing.figure.layout.height ?? 450
     this.box.style.height = `${this.height}px`
     const how = "click locks a label, arrow keys walk from point to point, Page Up and Down from panel to panel"

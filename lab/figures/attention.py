@@ -76,8 +76,7 @@ def map_pair(
     ]
     panels = [_panel(probe, place, tokens) for place in (left, right)]
     alike = all(panel.averages for panel in panels)
-    figure = subplots(1, 2, titles, horizontal_spacing=0.08 if alike else 0.16)
-    figure.update_annotations(font={"size": 12})
+    figure = subplots(1, 2, titles, fonts=[{"size": 12}], horizontal_spacing=0.08 if alike else 0.16)
     traces = _traces(panels, EXACT_CELLS // 2)
     if alike:
         figure.update_layout(coloraxis=map_colours(theme, panels, EXACT_CELLS // 2))
@@ -114,12 +113,12 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     across = min(len(chosen), 4 if len(chosen) <= 8 else 8)
     down = -(-len(chosen) // across)
     titles = [f"{axis} {index}" for index in chosen]
-    figure = subplots(down, across, titles, horizontal_spacing=0.015, vertical_spacing=0.16 / down)
-    figure.update_annotations(font={"size": 12, "color": c.muted})
+    fonts = [{"size": 12, "color": c.muted}]
+    figure = subplots(down, across, titles, fonts=fonts, horizontal_spacing=0.015, vertical_spacing=0.16 / down)
     pooled = [naming.pool(weights, 48) for weights in probe.maps(layer, loop, chosen)]
     panels = [Panel(weights, [], {}, "", probe.averages(layer)) for weights, _ in pooled]
+    traces = []
     for place, (weights, stride) in enumerate(pooled):
-        row, col = divmod(place, across)
         trace = go.Heatmap(
             z=blank_future(weights),
             dx=stride,
@@ -129,7 +128,9 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
             hoverongaps=False,
             hovertemplate=f"<b>{titles[place]}</b><br>token %{{y}} reads %{{x}}<br>weight %{{z:.4f}}<extra></extra>",
         )
-        figure.add_trace(trace, row=row + 1, col=col + 1)
+        traces.append(trace)
+    places = range(len(traces))
+    figure.add_traces(traces, [place // across + 1 for place in places], [place % across + 1 for place in places])
     figure.update_layout(coloraxis=map_colours(theme, panels, EXACT_CELLS))
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")

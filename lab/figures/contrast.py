@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from lab.figures import tokens as naming
 from lab.figures.attention import Panel, blank_future, map_colours
-from lab.figures.filmstrip import frame_names, panel_title
+from lab.figures.filmstrip import CELL, even, frame_names, panel_title
 from lab.figures.routing import ROUTER_NAMES
 from lab.figures.theme import FigureError, colorbar, colours, finish, scale, subplots
 from lab.measure import maps
@@ -53,8 +53,8 @@ def contrast_filmstrip(
     figure = subplots(
         len(drawn), across, titles, shared_xaxes="all" if agree else False, shared_yaxes="all" if agree else False,
         horizontal_spacing=min(0.02, 0.2 / across), vertical_spacing=0.08 if across <= 4 else 0.1,
+        fonts=[{"size": 12 if across <= 4 else 11}],
     )  # fmt: skip
-    figure.update_annotations(font={"size": 12 if across <= 4 else 11})
     stride = 2 if sum(picture.size for row in drawn for picture in row if picture is not None) > CELLS else 1
     for row, (letter, pictures) in enumerate(zip(("A", "B", "A − B"), drawn, strict=False), start=1):
         grid = (other if letter == "B" else probe).picture_grid(projection)
@@ -63,10 +63,10 @@ def contrast_filmstrip(
                 continue
             trace = go.Heatmap(
                 z=picture[::stride, ::stride].astype(np.float32),
-                x=grid[1][::stride].astype(np.int32),
-                y=grid[0][::stride].astype(np.int32),
+                x=even(grid[1])[::stride],
+                y=even(grid[0])[::stride],
                 coloraxis="coloraxis",
-                hovertemplate=f"<b>{letter}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}<extra></extra>",
+                hovertemplate=f"<b>{letter}</b><br>{CELL}<extra></extra>",
             )
             figure.add_trace(trace, row=row, col=col)
     figure.update_xaxes(showticklabels=False, showgrid=False)
@@ -175,8 +175,7 @@ def contrast_maps(
     if agree:
         drawn.append(("A − B", panels[0].weights - panels[1].weights, "coloraxis2"))
         titles.append("A − B")
-    figure = subplots(1, len(drawn), titles, horizontal_spacing=0.035)
-    figure.update_annotations(font={"size": 11})
+    figure = subplots(1, len(drawn), titles, fonts=[{"size": 11}], horizontal_spacing=0.035)
     for col, (name, weights, axis) in enumerate(drawn, start=1):
         panel = panels[1 if name == "B" else 0]
         trace = go.Heatmap(

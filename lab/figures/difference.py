@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.figures.filmstrip import frame_names
+from lab.figures.filmstrip import CELL, even, frame_names
 from lab.figures.theme import FigureError, colorbar, colours, finish, scale, subplots
 from lab.probe import Probe
 
@@ -48,10 +48,10 @@ def weight_difference(
     for col, picture in enumerate((first, second, first - second), start=1):
         trace = go.Heatmap(
             z=picture.astype(np.float32),
-            x=columns,
-            y=rows,
+            x=even(columns),
+            y=even(rows),
             coloraxis="coloraxis",
-            hovertemplate="row %{y} · column %{x}<br>%{z:.4f}<extra></extra>",
+            hovertemplate=f"{CELL}<extra></extra>",
         )
         figure.add_trace(trace, row=1, col=col)
     largest = float(np.quantile(np.abs(np.stack([first, second])), 0.995)) or 1.0

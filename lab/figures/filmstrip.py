@@ -9,6 +9,16 @@ import plotly.graph_objects as go
 from lab.figures.theme import FigureError, colorbar, colours, finish, scale, subplots
 from lab.probe import Probe
 
+CELL = "row %{y:.0f} · column %{x:.0f}<br>%{z:.4f}"
+
+
+def even(numbers: np.ndarray) -> np.ndarray:
+    """Row or column numbers of a grid as places exactly evenly apart, each less than half from its number.
+
+    A browser draws even cells as one small picture, and others one by one; :data:`CELL` rounds them to their numbers.
+    """
+    return np.linspace(numbers[0], numbers[-1], len(numbers), dtype=np.float32)
+
 
 def frame_names(frames: int) -> list[tuple[str, str]]:
     """(wC's, wT's) name of every frame: the base and the generated weights, then those of each pass."""
@@ -112,36 +122,44 @@ def _draw(
         2,
         frames,
         titles,
+        fonts=[
+            {"size": 13 if frames <= 4 else 11, "color": c.wc if name.startswith("wC") else c.wt} for name in titles
+        ],
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=min(0.02, 0.2 / frames),
         vertical_spacing=0.09 if frames <= 4 else 0.13,
     )
-    figure.update_annotations(font={"size": 13 if frames <= 4 else 11})
-    for name in titles:
-        figure.update_annotations({"font.color": c.wc if name.startswith("wC") else c.wt}, selector={"text": name})
+    traces = []
     for side, (symbol, pictures) in enumerate(zip(("wC", "wT"), sides, strict=True)):
         for r, picture in enumerate(pictures):
             unit = "" if ranges == "shared" else f" × RMS {sizes[side][r]:.4g}"
             name = f"{symbol} · {names[r][side]}"
-            hover = f"<b>{name}</b><br>row %{{y}} · column %{{x}}<br>%{{z:.4f}}{unit}<extra></extra>"
+            hover = f"<b>{name}</b><br>{CELL}{unit}<extra></extra>"
             trace = go.Heatmap(
                 z=picture.astype(np.float32),
-                x=columns.astype(np.int32),
-                y=rows.astype(np.int32),
+                x=even(columns),
+                y=even(rows),
                 coloraxis="coloraxis",
                 hovertemplate=hover,
             )
-            figure.add_trace(trace, row=side + 1, col=r + 1)
+            traces.append(trace)
+    places = [(row, col) for row in (1, 2) for col in range(1, frames + 1)]
+    figure.add_traces(traces, rows=[row for row, _ in places], cols=[col for _, col in places])
     figure.update_xaxes(showticklabels=False, showgrid=False, constrain="domain")
-    figure.update_yaxes(showgrid=False, autorange="reversed", constrain="domain")
+    middles = [(first + last) / 2 for _, first, last in blocks]
+    named = {"tickvals": middles, "ticktext": [name for name, _, _ in blocks], "tickangle": 0} if blocks else {}
+    figure.update_yaxes(showgrid=False, autorange="reversed", constrain="domain", **named)
     figure.update_xaxes(title_text="column (input)", row=2, col=1)
-    if blocks:
-        middles = [(first + last) / 2 for _, first, last in blocks]
-        figure.update_yaxes(tickvals=middles, ticktext=[name for name, _, _ in blocks], tickangle=0)
-        for _, first, _ in blocks[1:]:
-            figure.add_hline(y=first - 0.5, line={"color": c.muted, "width": 0.7, "dash": "dot"})
-    else:
+    panels = [str(number) if number > 1 else "" for number in range(1, 2 * frames + 1)]
+    shapes: list[dict[str, Any]] = [
+        {
+            "type": "line", "xref": f"x{panel} domain", "yref": f"y{panel}", "x0": 0, "x1": 1, "y0": first - 0.5,
+            "y1": first - 0.5, "line": {"color": c.muted, "width": 0.7, "dash": "dot"},
+        }
+        for _, first, _ in blocks[1:] for panel in panels
+    ]  # fmt: skip
+    if not blocks:
         figure.update_yaxes(title_text="row (output)", col=1)
     largest = float(np.quantile(np.abs(np.concatenate([np.ravel(p) for side in sides for p in side])), 0.995)) or 1.0
     figure.update_layout(
@@ -153,19 +171,15 @@ def _draw(
         }
     )
     if frame is not None:
-        for row in (1, 2):
-            figure.add_shape(
-                type="rect",
-                xref="x domain",
-                yref="y domain",
-                x0=0,
-                x1=1,
-                y0=0,
-                y1=1,
-                line={"color": c.text, "width": 2.5},
-                row=row,
-                col=frame % frames + 1,
-            )
+        shapes += [
+            {
+                "type": "rect", "xref": f"x{panel} domain", "yref": f"y{panel} domain", "x0": 0, "x1": 1, "y0": 0,
+                "y1": 1, "line": {"color": c.text, "width": 2.5},
+            }
+            for panel in (panels[frame % frames], panels[frames + frame % frames])
+        ]  # fmt: skip
+    # All at once: plotly works through every shape there is each time that one is added.
+    figure.update_layout(shapes=shapes)
     return finish(figure, theme, title=title, about=about, name="filmstrip", height=560)
 
 

@@ -201,3 +201,15 @@ def test_grid_keeps_all_of_a_small_axis_and_spreads_over_a_large_one():
     assert len(spread) == gather.PICTURE
     assert spread[0] == 0
     assert spread[-1] == 999
+
+
+def test_a_few_maps_are_kept_and_cannot_be_written_into(probe: lab.Probe) -> None:
+    first = probe.map(0, 0)
+    assert probe.map(-probe.layers, 0) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 2.0
+    for index in range(6):
+        probe.map(0, 0, index)
+    again = probe.map(0, 0)
+    assert again is not first
+    np.testing.assert_array_equal(again, first)
