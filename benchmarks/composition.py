@@ -1,4 +1,4 @@
-"""Do harder inputs exit later? A task whose difficulty is known: the way to the root of a tree, one to six steps.
+"""Whether harder inputs exit later, on a task of known difficulty: the way to the root of a tree, one to six steps.
 
 The text lists (s, parent of s) for four chains of seven symbols each, in random order; a root is its own parent. Then
 come queries, a symbol each, and the answer is the root of its chain. How far the root is cannot be read off the query,

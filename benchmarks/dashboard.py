@@ -240,14 +240,15 @@ def slope(times: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     Neighbours resemble one another, so the interval counts only as many of them as their residuals' correlation from
     one to the next leaves independent: n (1 − r) / (1 + r).
     """
-    line = stats.linregress(times, values)
-    rest = values - (line.intercept + line.slope * times)
-    spread = float(np.square(rest).sum())
+    per_time, start = np.polyfit(times, values, 1)
+    rest = values - (start + per_time * times)
+    # What is left of a straight line is rounding.
+    spread = float(np.square(rest).sum()) if np.ptp(rest) > 1e-9 * np.abs(values).max() else 0.0
     r = float((rest[1:] * rest[:-1]).sum()) / spread if spread else 0.0
     r = min(max(r, 0.0), 0.99)
     count = max(len(times) * (1 - r) / (1 + r), 4.0)
     error = float(np.sqrt(spread / (count - 2) / np.square(times - times.mean()).sum()))
-    return float(line.slope), float(stats.t.ppf(0.975, count - 2)) * error
+    return (float(per_time) if np.ptp(values) else 0.0), float(stats.t.ppf(0.975, count - 2)) * error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a mixture of recursions saves: tokens that stopped cost nothing, so how much faster is it than full depth?
+"""What a mixture of recursions saves: tokens that stopped cost nothing, so it is faster than full depth by so much.
 
 Run ``python benchmarks/mixture.py`` on an otherwise idle machine; it takes about four minutes on two cores. Each choice
 of depth with each cache is trained for a moment (``--steps``), so that its router is one that training makes; then
