@@ -24,7 +24,7 @@ RUN = "run"  # the key of the run picker, and its name in the page's address
 
 def pages() -> dict[str, Any]:
     """The pages by short name, in the order of the navigation."""
-    from lab.app import attention, compare, experts, generate, leaks, recursion, retention, runs, train
+    from lab.app import ablate, attention, compare, experts, generate, leaks, recursion, retention, runs, train
 
     return {
         "train": st.Page(train.page, title="Train", icon=":material/play_circle:", url_path="train", default=True),
@@ -35,6 +35,7 @@ def pages() -> dict[str, Any]:
         ),
         "recursion": st.Page(recursion.page, title="Recursion", icon=":material/loop:", url_path="recursion"),
         "leaks": st.Page(leaks.page, title="Leaks", icon=":material/visibility:", url_path="leaks"),
+        "ablate": st.Page(ablate.page, title="Ablate", icon=":material/balance:", url_path="ablate"),
         "generate": st.Page(generate.page, title="Generate", icon=":material/edit_note:", url_path="generate"),
         "compare": st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
         "runs": st.Page(runs.page, title="Runs", icon=":material/folder_open:", url_path="runs"),

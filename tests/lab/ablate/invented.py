@@ -98,7 +98,7 @@ def _cell(
     loss = {"bits_per_byte": 0.7 * score, "loss": score, "accuracy": 1 - score}[metric]
     curve = [[step, loss + 2 * math.exp(-4 * step / steps), score] for step in range(steps // 5, steps + 1, steps // 5)]
     training = [[step, loss + 2 * math.exp(-4 * step / steps)] for step in range(5, steps + 1, 5)]
-    name = f"{data}.{variant}.lr{rate:g}.s{seed}"
+    name = f"{data.partition(':')[0]}.{variant}.lr{rate:g}.s{seed}-0123456789"
     return CellResult(
         name, stage, data, variant, rate, seed, steps, steps, "done", f"cells/{name}/events.jsonl", loss,
         curve=curve, training=training, seconds=0.01 * steps, **({} if metric == "loss" else {metric: score}),
