@@ -11,7 +11,7 @@ from typing import Any
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STOPWATCH = (Path(__file__).parent / "dashboard_browser.js").read_text(encoding="utf-8")
 STILL = 600  # milliseconds without an answer or a redrawn figure, after which a view is taken to be complete
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 180_000  # milliseconds
 
 
 @contextmanager

@@ -55,16 +55,21 @@ def piece(
     stem: str,
     probe: Probe | None = None,
     *,
+    about: str = "",
     pick: Callable[[Any], None] | None = None,
 ) -> None:
-    """A figure that need not be of a probe: ``told`` is the code that redraws it, ``stem`` the name of its files."""
+    """A figure that need not be of a probe: ``told`` is the code that redraws it, ``stem`` the name of its files.
+
+    ``about``: which run, step and seed it shows, where no probe says so.
+    """
+    about = about or (probe.label if probe else stem)
     with st.container(border=True, key=f"exhibit-{key}"):
         st.markdown(says)
-        show(figure, key, about=probe.label if probe else "", code=told, stem=stem, pick=pick)
+        show(figure, key, about=about, code=told, stem=stem, pick=pick)
         drawer = st.expander("Numbers and downloads", key=f"numbers-{key}", on_change="rerun", type="compact")
         if drawer.open:
             with drawer:
-                _take_away(key, figure, table(), told, stem, probe)
+                _take_away(key, figure, table(), told, stem, about)
 
 
 def show(
@@ -93,15 +98,14 @@ def show(
     canvas(figure, f"figure-{key}", config=config | more, alt=_plain(title, " "), note=note, pick=pick)
 
 
-def _take_away(key: str, figure: go.Figure, table: pd.DataFrame, told: str, stem: str, probe: Probe | None) -> None:
+def _take_away(key: str, figure: go.Figure, table: pd.DataFrame, told: str, stem: str, about: str) -> None:
     st.dataframe(table, height=min(360, 38 + 35 * len(table)), hide_index=True, key=f"table-{key}")
     st.caption("The code that redraws it:")
     st.code(told, language="python")
-    about = probe.label if probe else stem
     with st.container(horizontal=True):
         _download("Numbers (CSV)", lambda: listed(table, about, told), f"{stem}.csv", "text/csv")
         _download("Numbers (npz)", lambda: packed(table, about, told), f"{stem}.npz", "application/octet-stream")
-        _download("Page (HTML, works offline)", lambda: page(figure, probe, told, key), f"{stem}.html", "text/html")
+        _download("Page (HTML, works offline)", lambda: page(figure, about, told, key), f"{stem}.html", "text/html")
         st.caption("The buttons above the figure save the picture (SVG, PNG). All name the run and hold the code.")
 
 
@@ -140,12 +144,11 @@ def packed(table: pd.DataFrame, about: str, code: str) -> bytes:
     return file.getvalue()
 
 
-def page(figure: go.Figure, probe: Probe | None, told: str, name: str) -> bytes:
+def page(figure: go.Figure, about: str, told: str, name: str) -> bytes:
     """One self-contained HTML page, with plotly inside."""
-    title = name if probe is None else f"{name} · {probe.label}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.html"
-        figures.to_html([figure], path, title=title, probe=probe, snippet=told)
+        figures.to_html([figure], path, title=f"{name} · {about}", snippet=told)
         return path.read_bytes()
 
 

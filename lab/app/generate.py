@@ -7,8 +7,10 @@ import streamlit as st
 
 from lab import figures, jobs, notes, recorded
 from lab.app import sampling, shell
-from lab.app.exhibit import show
+from lab.app.exhibit import piece
+from lab.app.lesson import lesson
 from lab.app.paper import paper
+from lab.figures.captions import caption
 from lab.jobs import Job
 from lab.writing import Wish, Writing
 from strawberry.sharing import runs
@@ -25,7 +27,7 @@ def page() -> None:
     """The prompt and its settings, the text as it comes, and what the model carries along."""
     st.title("Generate", anchor=False)
     st.markdown(ABOUT)
-    st.caption("Taught by the notebook `notebooks/01_first_bite.ipynb`.")
+    lesson("01_first_bite")
     job = shell.chosen()
     if job is None:
         _no_run()
@@ -115,16 +117,19 @@ def _growth(held: Writing, job: Job) -> None:
     if config is not None and config.causal:
         cache = 2 * config.d_kv * sum(runs(config, layer) for layer in range(config.n_layers))
     label = "at most, for all passes" if held.wish.exit or (config and config.recursion != "all") else ""
-    with st.container(border=True, key="exhibit-state"):
-        st.markdown(
-            "**The state**: all that the model keeps of the text so far, as it declares it. *Look for* a flat line: "
-            "the next token costs the same however long the text; attention's keys and values grow (dashed)."
-        )
-        sizes = [token.state for token in held.tokens]
-        figure = figures.state_growth(
-            tokens, sizes, prompt=held.prompt_tokens, cache=cache, label=label, theme=shell.theme()
-        )
-        show(figure, "state")
+    sizes, more = [token.state for token in held.tokens], {"prompt": held.prompt_tokens, "cache": cache, "label": label}
+    piece(
+        "state", caption("state_growth")[0], figures.state_growth(tokens, sizes, **more, theme=shell.theme()),
+        lambda: figures.table("state_growth", tokens, sizes, **more), _redraw(tokens, sizes, more),
+        f"{job.name}-step-{held.wish.step}-seed-{held.wish.seed}-state",
+        about=f"{job.name} · step {held.wish.step} · seed {held.wish.seed}",
+    )  # fmt: skip
+
+
+def _redraw(tokens: list[int], sizes: list[int], more: dict[str, Any]) -> str:
+    """Python that draws the sizes of the state again."""
+    options = "".join(f", {name}={value!r}" for name, value in more.items())
+    return f"from lab import figures\n\nfigures.state_growth({tokens}, {sizes}{options}).show()"
 
 
 def _take_away(held: Writing, job: Job) -> None:

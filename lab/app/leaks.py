@@ -11,6 +11,7 @@ from lab import figures, jobs, notes, own, recorded
 from lab.app import shell
 from lab.app.exhibit import piece
 from lab.app.keeping import literal
+from lab.app.lesson import lesson
 from lab.causality import Verdict, shrunk, verdict
 from lab.figures.captions import caption
 from lab.jobs import Job
@@ -55,7 +56,8 @@ def page() -> None:
     """Choose what to judge, and see what moved."""
     st.title("Leaks", anchor=False)
     st.markdown(ABOUT)
-    st.caption(f"{KINDS} Taught by the notebook `notebooks/03_why_the_published_form_cheats.ipynb`.")
+    st.caption(KINDS)
+    lesson("03_why_the_published_form_cheats")
     source = st.segmented_control(
         "What to judge", list(SOURCES), default="family", key="judge", bind="query-params", required=True,
         format_func=SOURCES.__getitem__,

@@ -10,11 +10,12 @@ import streamlit as st
 
 from lab import figures, jobs, notes, recorded
 from lab.app import live, pulse, shell, words
-from lab.app.exhibit import show
+from lab.app.exhibit import piece
 from lab.app.glimpse import glimpse
 from lab.app.keeping import literal
 from lab.app.launch import free_name
 from lab.causality import Verdict, verdict
+from lab.figures.captions import caption
 from lab.jobs import Job, Status
 from strawberry.config import Config
 from strawberry.runs import PASTED
@@ -56,15 +57,12 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
     with left:
         steps, losses = record.curve()
         bytes_per_token = record.started.bytes_per_token if record.started else None
-        figure = figures.loss_curve(
-            steps.tolist(),
-            losses.tolist(),
-            validation=record.validation,
-            bytes_per_token=bytes_per_token,
-            accuracy=record.accuracy,
-            floor=record.floor,
-            theme=shell.theme(),
-        )
+        drawn = steps.tolist(), losses.tolist()
+        more: dict[str, Any] = {
+            "validation": record.validation, "bytes_per_token": bytes_per_token, "accuracy": record.accuracy,
+            "floor": record.floor,
+        }  # fmt: skip
+        figure = figures.loss_curve(*drawn, **more, theme=shell.theme())
         # The curve was thinned for the screen: the figure counts its points, the person counts steps.
         about = re.sub(r"^[\d,]+ steps", f"{status.step:,} steps", figure.layout.title.subtitle.text or "")  # type: ignore[union-attr]
         figure.update_layout(title_subtitle_text=about)
@@ -72,7 +70,12 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
         figure.update_xaxes(automargin=False)
         figure.update_yaxes(automargin=False)
         figure.update_layout(margin={"l": 56, "r": 64, "b": 96})
-        show(figure, "loss")
+        told = f'import strawberry\nfrom lab import figures\n\nrun = strawberry.open_run("runs/{job.name}")\n'
+        piece(
+            "loss", caption("loss_curve")[0], figure, lambda: figures.table("loss_curve", *drawn, **more),
+            f"{told}figures.loss_curve_of(run.events()).show()", f"{job.name}-loss",
+            about=_about(job, f"step {status.step}"),
+        )  # fmt: skip
     with right:
         _samples(record)
 
@@ -221,11 +224,18 @@ def _leaks(job: Job) -> None:
     with st.spinner("Changing later tokens and other rows, to see what moves…"):
         found = _verdict(json.dumps(described, sort_keys=True))
     st.markdown(found.sentence)
-    st.caption(
-        "Measured on a small model of the same kind. Each row changes the tokens from one place on; whatever lights up "
-        "to the left of the diagonal is an earlier output that moved, which must not be."
-    )
-    show(figures.leak_map(found, theme=shell.theme()), "leaks")
+    st.caption("Measured on a small model of the same kind. The Leaks page says more.")
+    told = "import strawberry\nfrom lab import figures\nfrom lab.causality import verdict\n\n"
+    told += f'found = verdict(strawberry.open_run("runs/{job.name}").config)\nfigures.leak_map(found).show()'
+    piece(
+        "leaks", caption("leak_map")[0], figures.leak_map(found, theme=shell.theme()),
+        lambda: figures.table("leak_map", found), told, f"{job.name}-leaks", about=_about(job, found.name),
+    )  # fmt: skip
+
+
+def _about(job: Job, what: str) -> str:
+    """Which run and seed a picture shows, and what of it."""
+    return f"{job.name} · {what} · seed {(job.request.get('config') or {}).get('seed', '?')}"
 
 
 @st.cache_data(max_entries=16, ttl=3600, show_spinner=False)

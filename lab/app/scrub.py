@@ -1,5 +1,9 @@
-"""The scrubbers that all views share: training step, pass over the layers, layer; they live in the page's address."""
+"""The scrubbers that all views share: training step, pass over the layers, layer; they live in the page's address.
 
+The training step also plays: from picture to picture, until the newest one is reached or somebody pauses.
+"""
+
+import time
 from dataclasses import dataclass
 
 import streamlit as st
@@ -10,6 +14,7 @@ from lab.jobs import Job
 from lab.probe import Probe
 
 LATEST = "latest"
+PACE = 1.0  # seconds that a picture is shown while training time plays
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ def following() -> bool:
     return st.session_state.get("step", LATEST) == LATEST
 
 
+def playing() -> bool:
+    """Whether training time plays; a page that draws the scrubbers then draws them again every :data:`PACE` seconds."""
+    return bool(st.session_state.get("playing"))
+
+
 def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
     """Draw the scrubbers and load what they point to; None when there is no probe yet.
 
@@ -44,8 +54,10 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
     with st.container(key="scrubbers", border=True):
         left, middle, right = st.columns([5, 3, 2], vertical_alignment="center")
         options = [*map(str, steps), LATEST]
-        with left:
+        with left, st.container(horizontal=True, vertical_alignment="bottom"):
             _keep("step", options)
+            _advance(options)
+            _play_button(options)
             step = st.select_slider(
                 "Training step", options, value=LATEST, key="step", bind="query-params",
                 help="Each mark is a look that was taken at the model; “latest” follows the training.",
@@ -76,6 +88,35 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
             another_text(job)
     begins = loop == "start"
     return Place(probe, 0 if begins else int(str(loop).removeprefix("pass ")) - 1, int(str(layer)), begins)
+
+
+def _play_button(options: list[str]) -> None:
+    words = "Pause" if playing() else "Play the training, picture by picture"
+    st.button(
+        "", icon=":material/pause:" if playing() else ":material/play_arrow:", key="play", help=words,
+        on_click=_toggle, args=(options,), disabled=len(options) < 3,
+    )  # fmt: skip
+
+
+def _toggle(options: list[str]) -> None:
+    """Play on from the picture that is shown, or from the first where that is the newest; or pause."""
+    st.session_state["playing"] = not playing()
+    st.session_state["played"] = time.monotonic()
+    if playing() and st.session_state.get("step", LATEST) in options[-2:]:
+        st.session_state["step"] = options[0]
+
+
+def _advance(options: list[str]) -> None:
+    """Go to the next picture when its time has come; at the newest one the play is over."""
+    # Something else may have had the page drawn in between.
+    if not playing() or time.monotonic() - st.session_state["played"] < 0.7 * PACE:
+        return
+    shown = st.session_state.get("step", LATEST)
+    after = options.index(shown) + 1 if shown in options else len(options) - 1
+    st.session_state["step"] = options[min(after, len(options) - 1)]
+    st.session_state["played"] = time.monotonic()
+    if after >= len(options) - 1:
+        st.session_state["playing"] = False
 
 
 def another_text(job: Job, label: str = "Read another text") -> None:

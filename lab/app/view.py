@@ -5,7 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from lab import jobs
-from lab.app import pulse, shell
+from lab.app import pulse, scrub, shell
+from lab.app.lesson import lesson
 from lab.app.scrub import Place, another_text, scrubbers
 from lab.jobs import Job
 
@@ -14,12 +15,13 @@ def view(title: str, says: str, notebook: str, draw: Callable[[Job, Place], None
     """Draw a page that looks at the chosen run through the shared scrubbers."""
     st.title(title, anchor=False)
     st.markdown(says)
-    st.caption(f"Taught by the notebook `notebooks/{notebook}.ipynb`.")
+    lesson(notebook)
     job = shell.chosen()
     if job is None:
         _nothing()
         return
     pulse.pulse(job)
+    playing = scrub.playing()
 
     def body(job: Job) -> None:
         shell.complain()
@@ -28,9 +30,12 @@ def view(title: str, says: str, notebook: str, draw: Callable[[Job, Place], None
             _not_yet(job)
             return
         draw(job, place)
+        if scrub.playing() != playing:
+            # The page itself sets the fragment's timer.
+            st.rerun()
 
     # A fragment, so that scrubbing redraws the pictures and nothing else.
-    st.fragment(shell.guarded(body))(job)
+    st.fragment(shell.guarded(body), run_every=scrub.PACE if playing else None)(job)
 
 
 def _nothing() -> None:

@@ -46,7 +46,7 @@ def test_a_csv_says_what_it_is_about_and_is_read_whole() -> None:
 
 
 def test_the_page_is_self_contained_and_says_where_it_comes_from(probe: Probe) -> None:
-    html = exhibit.page(figures.filmstrip(probe), probe, "the code", "filmstrip").decode()
+    html = exhibit.page(figures.filmstrip(probe), probe.label, "the code", "filmstrip").decode()
     assert "Plotly" in html
     assert 'src="http' not in html
     for part in ("berry", "seed", "the code"):

@@ -1,12 +1,14 @@
 """The pages that look at a run: what they show of it, and what they say when there is nothing to show."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import notes
+from lab import notes, recorded
+from lab.app import scrub
 from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
@@ -113,3 +115,42 @@ def test_a_damaged_picture_is_told_in_one_sentence(draw: Draw, tmp_path: Path) -
     app = draw("retention", run="hurt")
     assert not app.exception
     assert "damaged or not a probe" in app.error[0].value
+
+
+def test_training_time_plays_from_picture_to_picture_and_pauses(draw: Draw, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "berry", tmp_path / "berry")
+    shutil.copy(recorded.probe_path(tmp_path / "berry", 0), recorded.probe_path(tmp_path / "berry", 6))
+    steps = ["0", "6", "12"]
+    app = draw("experts", tmp_path, run="berry").whole()
+    app.button(key="play").click().run()
+    # From the newest picture it begins anew.
+    shown = [app.select_slider(key="step").value]
+    assert shown == steps[:1]
+    # Another choice in between does not hurry it.
+    app.segmented_control(key="loop").set_value("pass 1").run()
+    assert app.select_slider(key="step").value == steps[0]
+    while app.session_state["playing"]:
+        app.session_state["played"] -= scrub.PACE
+        app.run()
+        shown.append(app.select_slider(key="step").value)
+    assert shown == [*steps, scrub.LATEST]
+    app.whole()
+
+    app.select_slider(key="step").set_value(steps[1]).run()
+    app.button(key="play").click().run()
+    assert app.select_slider(key="step").value == steps[1]
+    app.button(key="play").click().run()
+    app.session_state["played"] -= scrub.PACE
+    app.run()
+    assert not app.session_state["playing"]
+    assert app.select_slider(key="step").value == steps[1]
+
+
+def test_each_page_leads_to_its_notebook_which_is_read_in_place(draw: Draw, finished: Path) -> None:
+    taught = {"attention": "04_attention_aft_retention", "experts": "05_experts", "retention": "02_retention_by_hand"}
+    for page, name in taught.items():
+        app = draw(page, finished, run="berry").whole()
+        app.button(key=f"lesson-{name}").click().run()
+        app.whole()
+        assert f".venv/bin/jupyter lab notebooks/{name}.ipynb" in [code.value for code in app.code]
+        assert len(app.code) > 5
