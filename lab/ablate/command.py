@@ -24,7 +24,8 @@ from strawberry.data import load
 from strawberry.runs import CHECKPOINTS, named_run
 
 STUDY = "study.json"
-LOOK = 1.0  # seconds between looks at the folders
+LOOK = 1.0  # seconds between looks at the folders, at least
+SHARE = 0.02  # of one core's time, that looking may take
 QUIET = 30.0  # seconds between lines where there is no terminal
 UNFINISHED = 1
 
@@ -86,12 +87,14 @@ def run(board: Board, engine: str, jobs: int, options: dict[str, str], console: 
         with bar, Interruption() as interruption:
             line = bar.add_task("", total=1.0)
             while workers.alive() and interruption.asked is None:
+                began = time.monotonic()
                 now = clock.look()
                 bar.update(line, completed=now.share, description=now.sentence())
                 if not console.is_terminal and time.monotonic() - told >= QUIET:
                     told = time.monotonic()
                     console.print(now.sentence())
-                time.sleep(LOOK)
+                # The cores are for training.
+                time.sleep(max(LOOK, (time.monotonic() - began) / SHARE))
     finally:
         trouble = workers.trouble()
         workers.stop()

@@ -198,7 +198,7 @@ def _fixed(board: Board) -> list[str]:
         halved = f"; successive halving by {study.halving} stopped hopeless ones early" if study.halving else ""
         tuned = (
             f"Learning rates were tuned for each variant and data set with seed {study.tuning_seed}, which is none of "
-            f"the seeds that count{halved}."
+            f"the seeds that count{halved}. They were chosen on the validation data that the results are measured on."
         )
     sentences = [
         budget,
@@ -207,7 +207,8 @@ def _fixed(board: Board) -> list[str]:
         tuned,
         f"Differences are paired by seed: Student's t-test, Holm's correction over all comparisons of the study at "
         f"{study.alpha:g}; intervals are of {LEVEL:.0%}, for each comparison alone. Equal means within "
-        f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests.",
+        f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests. No spread of "
+        "accuracies is believed that is smaller than that of all comparisons on the same data.",
         "FLOPs are those of matrix products, two per multiply-add, attention in full; training is three times a "
         "forward pass.",
         f"Each training used {study.threads} thread{'s' * (study.threads != 1)}.",

@@ -53,7 +53,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _score(row: Row) -> str:
-    mean = "–" if row.mean is None else f"{row.mean:.4g}"
+    mean = "–" if row.mean is None else f"{row.mean:#.4g}"
     return mean if row.sd is None else f"{mean} ± {row.sd:.2g}"
 
 

@@ -56,7 +56,8 @@ def default_jobs(threads: int) -> int:
     """As many workers as this machine has GPUs, or else cores for ``threads`` each."""
     import torch
 
-    return torch.cuda.device_count() or max(1, len(os.sched_getaffinity(0)) // threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.cuda.device_count() or max(1, cores // threads)
 
 
 def value(text: str) -> int | float | bool | str:

@@ -35,7 +35,7 @@ class Local:
                 stderr=subprocess.STDOUT,
                 env={**process.environment(), **place, "OMP_NUM_THREADS": str(threads)},
                 # Ctrl-C is for the one who started them all, who then asks them to stop.
-                process_group=0,
+                start_new_session=True,
             )
 
     def alive(self) -> int:

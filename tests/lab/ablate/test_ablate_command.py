@@ -89,6 +89,30 @@ def test_another_folder_is_not_taken_over(make: Callable[..., Study], tmp_path: 
         command.prepare(make(), tmp_path)
 
 
+class Dead:
+    """An engine whose workers are gone at once."""
+
+    def alive(self) -> int:
+        return 0
+
+    def stop(self) -> None:
+        pass
+
+    def trouble(self) -> list[str]:
+        return ["worker 0 was ended by signal 9"]
+
+
+def test_workers_that_end_too_early_are_told_of(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engines, "start", lambda *_: Dead())
+    assert main(["ablate", str(file), "--runs", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "worker 0 was ended by signal 9" in told and "the same command goes on" in told
+    results = Results.read(tmp_path / "mixers")
+    assert not results.complete and {one.word for one in results.verdicts} == {"pending"}
+
+
 def test_a_command_names_the_study_as_seen_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert command.command(str(tmp_path / "my studies" / "a.toml")) == "strawberry ablate 'my studies/a.toml'"

@@ -123,6 +123,21 @@ def test_accuracy_is_better_when_it_is_higher_and_counted_in_points() -> None:
     assert "accuracy 71.7 points in its favour" in verdict.sentence
 
 
+@pytest.mark.parametrize("metric", ["bits_per_byte", "accuracy"])
+def test_what_was_simulated_is_what_judges(metric: str) -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        truth = rng.choice([0.0, 0.0, 0.02, -0.03], 4)
+        reference = rng.normal(0.8, 0.01, SEEDS)
+        scores = 0.8 * (1 - truth[:, None]) + rng.normal(0, 0.01, (4, SEEDS))
+        verdicts = judge([comparison(list(reference), list(row), metric) for row in scores], DELTA)
+        kind = METRICS[metric]
+        gains = kind.gains(reference, scores) / kind.unit(reference)
+        least = doubt(gains) if kind.absolute else 0.0
+        words = decide(gains, DELTA, least_sd=kind.resolution, doubt=least)
+        assert [verdict.word for verdict in verdicts] == list(words)
+
+
 def test_accuracies_of_a_task_that_some_seeds_solve_are_doubted() -> None:
     none, all_three = [0.2, 0.2, 0.2], [1.0, 1.0, 1.0]
     [alone] = judge([comparison(none, all_three, "accuracy")], DELTA)
