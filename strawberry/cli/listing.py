@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from strawberry.data.corpora import CORPORA
 from strawberry.data.maker import Maker
@@ -23,16 +22,19 @@ def data(values: argparse.Namespace) -> int:
     if values.json:
         sys.stdout.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return 0
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     for kind, heading in HEADINGS.items():
-        table = Table("name", "what it is", "arguments", box=None, pad_edge=False)
+        console.print(heading, style="bold")
         for row in rows:
             if row["kind"] == kind:
-                given = ",".join(f"{item['name']}={item['default']}" for item in row["arguments"])
-                table.add_row(row["name"], row["about"], given)
-        console.print(heading, style="bold")
-        console.print(table, end="\n\n")
-    console.print("Any UTF-8 text file or folder will do as well. Such as: --data mqar:pairs=4,length=64")
+                console.print(f"{row['name']:<15} {row['about']}")
+                if row["arguments"]:
+                    given = ",".join(f"{item['name']}={item['default']}" for item in row["arguments"])
+                    console.print(f"{'':<15} {given}", style="dim")
+        console.print()
+    console.print(
+        "Any UTF-8 text file or folder will do as well. Arguments follow a colon: --data mqar:pairs=4,length=64"
+    )
     return 0
 
 

@@ -1,5 +1,6 @@
 """Targets of -100 count nowhere: not in the loss, not in what halting learns from, not in an evaluation."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,3 +94,23 @@ def test_the_alarm_needs_four_errors_and_ten_nats():
     assert not score(-0.1, 1000, 0.0).impossible
     assert score(0.1, 1000, None).impossible
     assert "below the entropy of this data, 1.0000" in score(0.1, 1000, 0.02).alarm
+
+
+def test_an_honest_model_does_not_ring_and_one_that_knows_a_little_too_much_does():
+    generator = np.random.default_rng(0)
+    p = np.array([0.5, 0.3, 0.15, 0.05])
+    rows, length, rung = 64, 32, {"honest": 0, "cheat": 0}
+    for _ in range(1000):
+        text = generator.choice(4, size=(rows, length), p=p)
+        exact = -np.log(p)[text]
+        q = generator.dirichlet(200 * p, size=rows)  # nearly right, each row in its own way
+        losses = {"honest": -np.log(np.take_along_axis(q, text, axis=1))}
+        # One token in twenty is known beforehand.
+        losses["cheat"] = np.where(generator.random(text.shape) < 0.05, 0.0, exact)
+        for name, loss in losses.items():
+            gaps = (loss - exact).mean(axis=1)
+            score = Score(
+                loss.mean(), None, text.size, None, exact.mean(), 0.0, gaps.std(ddof=1) / rows**0.5
+            )  # fmt: skip
+            rung[name] += score.impossible
+    assert rung == {"honest": 0, "cheat": 1000}

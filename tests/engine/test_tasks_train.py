@@ -10,7 +10,8 @@ import pytest
 
 import strawberry
 from strawberry.config import Config
-from strawberry.events import Evaluated, Event, Sampled, Started, Step
+from strawberry.data import load
+from strawberry.events import Evaluated, Event, Sampled, Started, Step, Warned
 from strawberry.train import Trainer
 
 DATA = "mqar:pairs=4"
@@ -94,3 +95,35 @@ def test_the_command_line_lists_what_there_is(capsys: pytest.CaptureFixture[str]
     assert main(["data"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in MAKERS)
+
+
+@pytest.mark.parametrize("data", ["iid:sharpness=0,symbols=4", "markov:symbols=4"])
+def test_an_evaluation_on_a_source_tells_its_floor(small: Config, data: str):
+    config = small.replace(batch_size=16)
+    evaluated = [event for event in strawberry.train(config, data, None, 1) if isinstance(event, Evaluated)][-1]
+    assert evaluated.floor is not None and evaluated.accuracy is None
+    # Two measures of one source; the floor of a few tokens is near that of all.
+    assert evaluated.floor == pytest.approx(load(data, config).floor, abs=0.1)
+    assert evaluated.loss > evaluated.floor
+
+
+# As in benchmarks/null_information.py, but smaller: few tokens, so that the published Retention soon reads them ahead.
+TELLING = {
+    "seq_len": 8, "batch_size": 1, "grad_accum": 4, "chunk": 2, "vocab_size": 4, "d_model": 16, "d_qkv": 16, "d_ff": 16,
+    "n_layers": 1, "loops": 1, "n_heads": 2, "n_experts": 2, "top_k": 1, "windows": (4, 0), "attention_top_k": 1,
+    "optimizer": "adamw", "learning_rate": 0.01, "decay_lr": False, "warmup_steps": 5, "precision": "fp32",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["iid:symbols=4,sharpness=0", "markov:symbols=4,sharpness=0.5"])
+@pytest.mark.parametrize(("family", "mixer"), [("strawberry-leaky", "aft"), ("strawberry", "aft"), ("gpt", "softmax")])
+def test_only_a_model_that_reads_the_future_rings_the_alarm(family: str, mixer: str, data: str):
+    config = strawberry.preset(f"{family}-pico", **TELLING, mixer=mixer)
+    events = list(strawberry.train(config, data, None, 120, eval_every=40, eval_batches=150))
+    rung = [event for event in events if isinstance(event, Warned) and "below the entropy" in event.message]
+    assert len(rung) == (0 if config.causal else 1), "and once is enough"
+    last = [event for event in events if isinstance(event, Evaluated)][-1]
+    assert last.floor is not None
+    if not config.causal:
+        assert last.loss < last.floor - 0.02
