@@ -4,6 +4,7 @@ Each worker is a fork of one process that has imported torch and done nothing el
 """
 
 import os
+import random
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from lab.ablate.queue import work
 
 torch.set_num_threads(1)
 WORKERS = 2
+LATE = 0.05  # seconds
 
 
 def told(folder: Path) -> int:
@@ -36,12 +38,15 @@ def fork(folder: Path) -> int:
 
 def main(folder: Path, moments: list[int]) -> None:
     """Kill all workers at each moment, then let one finish; print how many steps were told at each death."""
+    chance = random.Random(0)
     for moment in moments:
         workers = [fork(folder) for _ in range(WORKERS)]
         while told(folder) < moment:
             time.sleep(0.002)
             if any(os.waitpid(worker, os.WNOHANG)[0] for worker in workers):
                 sys.exit(f"a worker ended by itself before {moment} steps")
+        # Not always after a step: while saving, evaluating, or between two cells as well.
+        time.sleep(chance.uniform(0, LATE))
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         ends = [os.waitpid(worker, 0)[1] for worker in workers]

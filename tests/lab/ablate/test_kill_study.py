@@ -1,16 +1,16 @@
-"""Killed at random moments, a study ends with the same results, bit for bit, and no step is told twice.
+"""Killed at random moments, a study ends with the same results, bit for bit, and no step is told twice."""
 
-``STRAWBERRY_KILLS=20 pytest tests/lab/ablate/test_kill_study.py`` kills it twenty times instead of five.
-"""
-
-import os
+import json
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lab.ablate.gathering import gather
@@ -18,7 +18,7 @@ from lab.ablate.queue import Board, work
 from lab.ablate.study import Study
 from strawberry.runs import open_run
 
-KILLS = int(os.environ.get("STRAWBERRY_KILLS", "5"))
+KILLS = 20
 STEPS, CELLS = 12, 12
 
 
@@ -44,7 +44,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_repeated(
     whole, killed = (begun(make(name=name, steps=STEPS, evaluations=3)) for name in ("whole", "killed"))
     work(whole)
     # The last steps are left out, since the workers might be done before they are heard of.
-    moments = sorted(random.Random(KILLS).sample(range(1, STEPS * CELLS - 4), KILLS))
+    moments = sorted(random.Random(KILLS).sample(range(1, STEPS * CELLS - 12), KILLS))
     command = [sys.executable, str(Path(__file__).with_name("killed.py")), str(killed), *map(str, moments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
@@ -60,3 +60,25 @@ def test_killed_at_random_moments_nothing_is_lost_or_repeated(
         assert [event.event for event in events].count("finished") == 1
         assert not list(path.glob("checkpoints/*.tmp"))
     assert not Board(killed).tasks()
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_the_command(make: Callable[..., Study], tmp_path: Path) -> None:
+    """Where only the command is killed, its workers save and end; the same command goes on from there."""
+    file = tmp_path / "mixers.json"
+    file.write_text(json.dumps(make(steps=100_000, evaluations=1, learning_rates=[0.01]).to_dict()))
+    command = [sys.executable, "-m", "strawberry", "ablate", str(file), "--runs", str(tmp_path), "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 200
+    while not any(path.read_bytes().count(b"\n") > 5 for path in tmp_path.glob("mixers/cells/*/events.jsonl")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert any("lab.ablate.worker" in worker.cmdline() for worker in workers)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=100)
+    assert not alive
+    [cell] = (tmp_path / "mixers" / "cells").iterdir()
+    [saved] = open_run(cell).steps()
+    assert [event.step for event in open_run(cell).events() if event.event == "step"] == list(range(1, saved + 1))  # type: ignore[attr-defined]
