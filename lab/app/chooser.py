@@ -64,7 +64,7 @@ def _form() -> tuple[str, Wish]:
         text = st.text_area(
             "Text that the pictures look at", key="text", max_chars=20_000,
             placeholder="A passage that is kept for validation, so that the model never trains on it",
-            help="Each time pictures are taken, the model reads the beginning of it, up to 256 tokens.",
+            help="Each time pictures are taken, the model reads the beginning of it, up to 1,024 tokens.",
         )  # fmt: skip
     return preset, Wish(config, data, pasted, int(steps), name.strip(), text, wrong or complaint)
 
@@ -138,7 +138,9 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
         # A layer that reads a memory cannot stand alone.
         alone = [name for name in MIXERS if name != "cross"]
         mixers = list(dict.fromkeys([base.mixer, *alone, "aft,abundance", "aft,softmax"]))
-        changes["mixer"] = st.selectbox(options=mixers, accept_new_options=True, **place("mixer", "Token mixer"))
+        mixer = place("mixer", "Token mixer")
+        mixer["help"] += "\n" + "".join(f"\n- `{name}`: {MIXERS[name].about}" for name in alone)
+        changes["mixer"] = st.selectbox(options=mixers, accept_new_options=True, **mixer)
         changes["loops"] = st.number_input(min_value=1, max_value=8, value=base.loops, **place("loops", "Loops"))
         if base.weights == "retention":
             pooling = list(fields["pooling"]["choices"])

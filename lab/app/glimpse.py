@@ -26,20 +26,26 @@ def glimpse(job: Job) -> None:
     with weights, st.container(border=True, key="glimpse-retention"):
         if thinks:
             st.markdown("**How well each pass foresees the next token**")
+            st.caption("One column per token, one row per pass; the darker, the worse it was foreseen.")
             lens = figures.lens(probe, theme=shell.theme())
             lens.update_annotations(text="▲ beyond training")
             _small(lens, "lens")
             shell.link("recursion", "Recursion", ":material/arrow_forward:")
         else:
             st.markdown("**Weights it made for itself**")
+            if probe.projections:
+                st.caption("wC is what it works with, wT what it makes of the text; a column for each rewriting.")
             _weights(probe)
             shell.link("retention", "Retention", ":material/arrow_forward:")
     with routing, st.container(border=True, key="glimpse-experts"):
         st.markdown("**Which expert works on which token**")
+        if probe.routers:
+            st.caption("One column per token, one row per expert; the darker, the more that expert counts.")
         _routing(probe)
         shell.link("experts", "Experts", ":material/arrow_forward:")
     with maps, st.container(border=True, key="glimpse-attention"):
         st.markdown("**Which token reads which**")
+        st.caption("Row: the token that reads. Column: the token that is read. The future stays blank.")
         _maps(probe)
         shell.link("attention", "Attention and AFT", ":material/arrow_forward:")
 

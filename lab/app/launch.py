@@ -146,6 +146,7 @@ def _cost(config: Config, steps: int) -> str:
             f"{tokens:,} tokens × {steps:,} steps",
         ),
     )
+    shown = (*shown, ("State of a text", *_state(config, cost.state_size)))
     if config.rounding != "none":
         kept = f"{cost.weight_bytes / 1e6:.2f} MB to keep it: what is rounded packed, the rest in fp32."
         about = f"{kept} Training holds all in full."
@@ -156,6 +157,17 @@ def _cost(config: Config, steps: int) -> str:
     if not config.causal:
         st.warning("**Reads the future**: its weights are made from the whole batch. Good as a control only.")
     return ""
+
+
+def _state(config: Config, size: int) -> tuple[str, str]:
+    """How many numbers the model carries from token to token, and whether they grow with the text."""
+    twice = _estimate(json.dumps({**config.to_dict(), "seq_len": 2 * config.seq_len})).state_size
+    grows = f"after twice as many it is {words.count(twice)}" if twice > size else "and no more after any longer text"
+    kept = f"Numbers that it keeps of a text after {config.seq_len:,} tokens; {grows}."
+    made = config.weights == "retention" and config.pooling == "prefix"
+    what = "The weights that it made are among them." if made else ""
+    about = f"{kept} {what or 'Of a transformer it is the KV cache.'}"
+    return words.count(size), about
 
 
 @st.cache_data(max_entries=64, ttl=3600, show_spinner=False)

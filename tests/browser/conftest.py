@@ -77,6 +77,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(address, folder / "runs")
     finally:
         for job in jobs.every(folder / "runs"):
+            job.leave()
+        for job in jobs.every(folder / "runs"):
             job.kill()
         server.terminate()
         server.wait(20)

@@ -16,7 +16,7 @@ Draw = Callable[..., Any]
 def test_a_stranger_can_press_start_at_once(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
     app = draw("train").whole()
     shown = {metric.label: metric.value for metric in app.metric}
-    assert set(shown) == {"Parameters", "Memory to train", "FLOPs per token", "FLOPs of the run"}
+    assert set(shown) == {"Parameters", "Memory to train", "FLOPs per token", "FLOPs of the run", "State of a text"}
     assert not app.button(key="start").disabled
     app.button(key="start").click().run()
     app.whole()
@@ -27,6 +27,13 @@ def test_a_stranger_can_press_start_at_once(draw: Draw, no_worker: list[Path], t
     assert job.request["config"]["family"] == "strawberry"
     assert app.session_state["run"] == "strawberry-nano-1"
     assert "strawberry-nano-1" in app.said
+
+
+@pytest.mark.parametrize(("family", "words"), [("gpt", "after twice as many it is"), ("retnet", "no more after any")])
+def test_a_state_that_grows_with_the_text_says_so(draw: Draw, family: str, words: str) -> None:
+    app = draw("train", state={"family": family, "size": "pico"}).whole()
+    (state,) = [metric for metric in app.metric if metric.label == "State of a text"]
+    assert words in state.proto.help
 
 
 def test_what_matters_can_be_changed_and_costs_follow(draw: Draw, no_worker: list[Path], tmp_path: Path) -> None:
