@@ -5,10 +5,16 @@ from its standard input the text that the model is to read.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lab import apart
+from strawberry.errors import StrawberryError
+
+if TYPE_CHECKING:
+    from lab.probe import Probe
 
 PATIENCE = 300.0  # seconds that a picture may take
+PASSAGE, LONGEST = 256, 1024  # tokens that a picture shows: of a passage that nobody chose, and of a person's own text
 
 
 def look(folder: Path, text: str) -> None:
@@ -22,7 +28,6 @@ def look(folder: Path, text: str) -> None:
 
 def take(folder: Path, text: str) -> Path:
     """Do in this process what :func:`look` asks of another one; returns the picture's path."""
-    import lab
     from lab.recorded import probe_path
     from strawberry.data import is_made, load
     from strawberry.runs import open_run
@@ -35,11 +40,26 @@ def take(folder: Path, text: str) -> Path:
     dataset = load(run.data, run.config, tokenizer) if blank or is_made(run.data) else None
     if dataset is not None and blank:
         text = dataset.passage()
-    most = min(256, run.config.seq_len)
-    path = probe_path(folder, step or 0)
     answers = None if dataset is None else dataset.answers
-    taken = lab.probe(model, tokenizer, text, step=step, run=folder.name, max_tokens=most, answers=answers)
-    return taken.save(path)
+    taken = picture(model, tokenizer, text, own=not blank, step=step, run=folder.name, answers=answers)
+    return taken.save(probe_path(folder, step or 0))
+
+
+def picture(model: Any, tokenizer: Any, text: str, *, own: bool, **more: Any) -> "Probe":
+    """A probe of the beginning of ``text``: up to 256 tokens of a passage that nobody chose, of a person's own 1,024.
+
+    That may be longer than what the model was trained on, but not than the positions that it has learned. ``more``
+    goes to :func:`lab.probe`.
+    """
+    import lab
+
+    length = model.config.seq_len
+    if not own:
+        return lab.probe(model, tokenizer, text, max_tokens=min(PASSAGE, length), **more)
+    try:
+        return lab.probe(model, tokenizer, text, max_tokens=LONGEST, **more)
+    except StrawberryError:
+        return lab.probe(model, tokenizer, text, max_tokens=min(LONGEST, length), **more)
 
 
 if __name__ == "__main__":

@@ -193,11 +193,11 @@ class Worker:
         self.pace.spent(now - began, now)
 
     def _picture(self, text: str, path: Path) -> None:
-        import lab
+        from lab.look import picture
 
-        trainer, most = self.trainer, min(256, self.trainer.config.seq_len)
-        taken = lab.probe(
-            trainer.model, trainer.tokenizer, text, step=self._step, run=self.folder.name, max_tokens=most,
+        trainer = self.trainer
+        taken = picture(
+            trainer.model, trainer.tokenizer, text, own=bool(self.text), step=self._step, run=self.folder.name,
             answers=trainer.dataset.answers,
         )  # fmt: skip
         taken.save(path)

@@ -125,7 +125,7 @@ def another_text(job: Job, label: str = "Read another text") -> None:
         text = st.text_area(
             "Text", key="read", height=140, max_chars=20_000, placeholder="Leave it empty for a default."
         )
-        st.caption("The model reads its beginning, up to 256 tokens; all pictures from now on show it reading this.")
+        st.caption("The model reads its beginning, up to 1,024 tokens; all pictures from now on show it reading this.")
         if st.button("Read it", key="read-it", type="primary"):
             with st.spinner("The model is reading…"):
                 shell.attempt(lambda: job.look_at(text))
