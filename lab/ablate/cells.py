@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +96,18 @@ def read(folder: Path) -> Record:
         found = path.stat()
     except OSError:
         return Record()
-    return _read(path, found.st_mtime_ns, found.st_size)
+    # Of each file only the newest reading is kept: a training is looked at many times.
+    version = found.st_mtime_ns, found.st_size
+    known = _known.get(path)
+    if known is None or known[0] != version:
+        known = _known[path] = version, _read(path)
+    return known[1]
 
 
-@lru_cache(maxsize=4096)
-def _read(path: Path, changed: int, size: int) -> Record:
-    del changed, size
+_known: dict[Path, tuple[tuple[int, int], Record]] = {}
+
+
+def _read(path: Path) -> Record:
     step, saved, seconds, tokens, done, diverged = 0, 0, 0.0, 0, False, ""
     evaluated: dict[int, Evaluated] = {}
     losses, warnings = [], []

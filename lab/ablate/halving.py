@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from lab.ablate.cells import Record
@@ -65,13 +66,17 @@ def promoted(evaluated: Mapping[float, Evaluated], factor: int) -> set[float]:
     The pruner was made for trials that come one by one: each is asked about last, when it knows all others, so that
     the answer does not depend on who came first.
     """
+    return _promoted(tuple(sorted(evaluated, key=lambda rate: _key(evaluated[rate]))), factor)
+
+
+@lru_cache(maxsize=1024)
+def _promoted(order: tuple[float, ...], factor: int) -> set[float]:
     optuna = _optuna()
-    order = sorted(evaluated, key=lambda rate: _key(evaluated[rate]))
     asked = {rate: [*(one for one in order if one != rate), rate] for rate in order}
     return {rate for rate in order if not _pruned(optuna, asked[rate], order, factor)}
 
 
-def _pruned(optuna: Any, asked: list[float], order: list[float], factor: int) -> bool:
+def _pruned(optuna: Any, asked: list[float], order: tuple[float, ...], factor: int) -> bool:
     """What the pruner says of the last of those that are asked about; ``order`` is from the best to the worst."""
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
     study = optuna.create_study(pruner=pruner, direction="minimize")
