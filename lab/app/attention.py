@@ -66,7 +66,7 @@ def _index(probe: Probe, layer: int, side: str) -> int | None:
     if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
     return st.selectbox(
-        f"{axis.capitalize()} ({side})", options, key=key, label_visibility="collapsed",
+        f"{axis.capitalize()} ({side})", options, key=key, bind="query-params", label_visibility="collapsed",
         format_func=lambda index: f"mean of all {count} {axis}s" if index is None else f"{axis} {index}",
     )  # fmt: skip
 
@@ -79,7 +79,8 @@ def _other(probe: Probe, layer: int) -> int:
     if st.session_state.get(key, 0) >= probe.layers:
         st.session_state.pop(key, None)
     return st.selectbox(
-        "Layer on the right", range(probe.layers), index=start, key=key, label_visibility="collapsed",
+        "Layer on the right", range(probe.layers), index=start, key=key, bind="query-params",
+        label_visibility="collapsed",
         format_func=lambda number: f"Right: layer {number} · {probe.mixer_name(number)}",
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ def _part(probe: Probe) -> tuple[int, int] | None:
     if probe.tokens < 4:
         return None
     start, stop = st.slider(
-        "Tokens shown", 0, probe.tokens, (0, probe.tokens), key=f"tokens-{probe.tokens}",
+        "Tokens shown", 0, probe.tokens, (0, probe.tokens), key=f"tokens-{probe.tokens}", bind="query-params",
         help="Narrow it to read single tokens in a long text.",
     )  # fmt: skip
     start = min(start, probe.tokens - 1)

@@ -162,7 +162,7 @@ def _maps(place: Place, other: Probe, layer: int) -> None:
         if st.session_state.get("contrast-index") not in options:
             st.session_state.pop("contrast-index", None)
         index = st.selectbox(
-            f"{axis.capitalize()}", options, key="contrast-index",
+            f"{axis.capitalize()}", options, key="contrast-index", bind="query-params",
             format_func=lambda index: f"mean of all {axis}s" if index is None else f"{axis} {index}",
         )  # fmt: skip
     else:

@@ -74,7 +74,7 @@ def _chunk(column: DeltaGenerator, place: Place) -> int:
     size = place.probe.chunk or place.probe.tokens
     with column:
         number = st.selectbox(
-            "Weights made for", kept, index=len(kept) - 1, key="chunk",
+            "Weights made for", kept, index=len(kept) - 1, key="chunk", bind="query-params",
             format_func=lambda j: f"tokens {j * size}–{min((j + 1) * size, place.probe.tokens) - 1}",
             help="Each chunk of the text has weights of its own, made from the chunks before it. With linear and delta "
             "pooling each token has: these are the chunk's last token's.",
@@ -91,10 +91,12 @@ def _compare(job: Job, place: Place, projection: str, which: str, chunk: int) ->
     with first:
         step = steps[0]
         if len(steps) > 1:
-            step = st.select_slider("Other training step", steps, value=step, key="other-step")
+            step = st.select_slider("Other training step", steps, value=step, key="other-step", bind="query-params")
     with second:
         default = frames[-1] if len(steps) > 1 else frames[0]
-        chosen = st.segmented_control("Other pass", frames, default=default, key="other-frame", required=True)
+        chosen = st.segmented_control(
+            "Other pass", frames, default=default, key="other-frame", bind="query-params", required=True
+        )
     other = live.probe(job.folder, step)
     if other is None or chosen not in frames:
         return

@@ -60,6 +60,24 @@ def test_the_place_comes_from_the_address_and_nonsense_is_ignored(draw: Draw, fi
     draw(page, finished, run="berry", step="999", loop="pass 77", layer="-1", projection="nothing", kind="x").whole()
 
 
+def test_heads_tokens_and_chunks_come_from_the_address_too(draw: Draw, finished: Path) -> None:
+    address = {"run": "berry", "step": "12", "left-channel": "channel 3", "tokens-32": ["4", "20"]}
+    app = draw("attention", finished, **address).whole()
+    assert app.selectbox(key="left-channel").value == 3
+    assert app.slider(key="tokens-32").value == (4, 20)
+    app = draw("retention", finished, run="berry", chunk="tokens 0–7").whole()
+    assert app.selectbox(key="chunk").value == 0
+    nonsense = {
+        "left-channel": "channel 999",
+        "tokens-32": "x",
+        "chunk": "no",
+        "other-step": "7",
+        "other-frame": "pass 9",
+    }
+    for page in PAGES:
+        draw(page, finished, run="berry", **nonsense).whole()
+
+
 def test_a_gpt_has_maps_but_neither_made_weights_nor_experts(draw: Draw, finished: Path) -> None:
     assert "plainly learned" in draw("retention", finished, run="gpt").whole().said
     assert "no experts" in draw("experts", finished, run="gpt").whole().said
