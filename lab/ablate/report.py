@@ -20,7 +20,7 @@ from lab.figures.page import write as write_page
 HTML, MARKDOWN = "report.html", "report.md"
 WORDS = {
     BETTER: "a difference that chance hardly makes, after the correction for how many comparisons there are.",
-    WORSE: "the same, to the variant's disadvantage.",
+    WORSE: "such a difference, to the variant's disadvantage.",
     EQUAL: "whatever difference there is lies within the margin that the study calls irrelevant.",
     UNSETTLED: "these seeds can tell neither; the number of further seeds is what it would probably take.",
     UNRANKED: "the variant reads the future, so its score says nothing about prediction.",
@@ -85,7 +85,9 @@ def _front(results: Results) -> Front:
     rates = ", ".join(map(str, study["learning_rates"])) or "a third, once and three times the variant's own"
     chosen = "" if len(study["learning_rates"]) == 1 else ": the best for each"
     facts = {
-        "Compared": f"{', '.join(study['variants'])}, against {study['reference']}",
+        "Compared": ", ".join(
+            f"{name} (the reference)" if name == study["reference"] else name for name in study["variants"]
+        ),
         "On": ", ".join(study["data"]),
         "Seeds": f"{', '.join(map(str, study['seeds']))}, the same for all",
         "Held equal": {"flops": "FLOPs of training"}.get(study["equal"], study["equal"]),
@@ -106,7 +108,7 @@ def _front(results: Results) -> Front:
 
 
 def _answer(results: Results, drawn: Sequence[View]) -> Part:
-    words = list(dict.fromkeys(verdict.word for verdict in results.verdicts if verdict.word in WORDS))
+    words = [word for word in WORDS if any(verdict.word == word for verdict in results.verdicts)]
     blocks = [
         "\n\n".join(in_short(results)),
         "What the words mean:",
