@@ -1,4 +1,9 @@
-"""Verdicts on simulated studies whose truth is known: what is there is found, and what is not there is not."""
+"""Verdicts on simulated studies whose truth is known: what is there is found, and what is not there is not.
+
+The noise is a standard deviation of 0.5 to 1 % of the loss from seed to seed. Measured on sotu with five seeds, it was
+0.34 to 0.36 % at nano size (1.2 M parameters, 120 steps) and 0.24 to 0.42 % at pico size (200 steps), most of it shared
+by variants with the same seed: their differences spread by 0.08 to 0.28 %.
+"""
 
 import numpy as np
 import pytest
