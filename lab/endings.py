@@ -1,6 +1,7 @@
 """How a training came to a bad end, in words: what happened, and what to do about it."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def died(folder: Path, step: int) -> tuple[str, str]:
     ended = notes.read(folder / process.ENDED)
     code = ended.get("code")
     said = notes.read(folder / "status.json").get("free")
+    if code is None and not os.access(folder, os.W_OK):
+        return "disk", f"The worker ended at step {step:,}, and its folder cannot be written any more."
     if code is None:
         return "killed", f"The worker ended without a word at step {step:,}: killed, or the machine was switched off."
     if code == -9 and ended.get("memory"):

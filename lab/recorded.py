@@ -27,6 +27,11 @@ def runs(runs_folder: Path) -> list[Path]:
         return []
 
 
+def studies(runs_folder: Path) -> list[Path]:
+    """The folders of all studies in a runs folder, in no order; their own runs lie deeper."""
+    return [path.parent for path in runs_folder.glob("*/study.json") if not path.parent.is_symlink()]
+
+
 def is_run(folder: Path) -> bool:
     """Whether there is a run in a folder, begun or asked for."""
     return (folder / "job.json").is_file() or (folder / "config.json").is_file()

@@ -106,9 +106,11 @@ def disk_free(folder: Path) -> float:
 
 def weight(path: Path) -> int:
     """Bytes of a text file, or of the files in a folder, hidden ones aside; of a huge folder only its beginning."""
-    with contextlib.suppress(OSError, ValueError):
-        if path.is_file():
+    try:
+        if not path.is_dir():
             return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
     total = seen = 0
     for base, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -57,9 +57,12 @@ def read(folder: Path) -> Status:
 
 
 def training(runs_folder: Path, *, paused: bool = False) -> list[Path]:
-    """The folders of the runs that train or are about to; ``paused`` counts those that only hold their memory too."""
+    """The folders of the runs and studies that train or are about to, by name.
+
+    ``paused`` counts runs that only hold their memory too.
+    """
     found = []
-    for folder in recorded.runs(runs_folder):
+    for folder in sorted([*recorded.runs(runs_folder), *recorded.studies(runs_folder)]):
         status = _worker(folder)
         # One that was told to go on may not have heard it yet.
         goes_on = status.state == "paused" and notes.read(folder / "control.json").get("want") == "run"

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lab import notes
+from lab import line, notes
 from lab.ablate import engines, report
 from lab.ablate.command import prepare
 from lab.ablate.desk import CONTROL, STATUS
@@ -98,12 +98,19 @@ def main() -> int:
         sys.exit("usage: python -m lab.ablate.clerk FOLDER JOBS")
     clerk = Clerk(Path(sys.argv[1]), int(sys.argv[2]))
 
-    def leave(*_: Any) -> None:
+    leaving: list[int] = []
+
+    def leave(number: int, _: Any) -> None:
         clerk.asked = True
+        leaving.append(number)
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    return clerk.run()
+    code = clerk.run()
+    if not leaving:
+        # Runs may wait for the study to end; at a shutdown nothing new begins.
+        line.hand_on(clerk.folder.parent)
+    return code
 
 
 if __name__ == "__main__":

@@ -178,12 +178,15 @@ def sidebar(*, restart: bool = False) -> None:
 def _elsewhere(folder: Path, job: Job | None) -> None:
     """What other runs do, as far as it concerns somebody who looks at this one."""
     own = None if job is None else job.folder
-    busy = [other for other in sorted(statuses.training(folder)) if other != own]
+    busy = [other for other in statuses.training(folder) if other != own]
     waits = [other for other in tickets.waiting(folder) if other != own]
     if busy or waits:
         st.caption("Others at work")
     for other, sign in [(other, ":green[●]") for other in busy[:4]] + [(other, ":violet[○]") for other in waits[:4]]:
         label = f"{sign} {other.name}"
+        if (other / "study.json").exists():
+            link("ablate", label)
+            continue
         told = "It trains now." if other in busy else "It waits in line."
         st.button(label, key=f"elsewhere-{other.name}", type="tertiary", help=told, on_click=choose, args=(other.name,))
     if max(len(busy), len(waits)) > 4:

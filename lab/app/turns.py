@@ -20,11 +20,14 @@ def turns(folder: Path) -> None:
     with st.expander(f"{several} at once{told}", icon=":material/schedule:", expanded=bool(line), key="turns"):
         st.caption(
             "A run that is started while as many train as may waits in line. It begins by itself when one of those "
-            "ends, fails or is paused, also when no page is open and when the dashboard was closed meanwhile."
+            "ends, fails or is paused, also when no page is open and when the dashboard was closed meanwhile. A study "
+            "counts as one run, and waits for nobody."
         )
-        for path in sorted(statuses.training(folder)):
-            status = jobs.Job(path).status()
-            _row(jobs.Job(path), ":green[●]", words.progress(status))
+        for path in statuses.training(folder):
+            if (path / "study.json").exists():
+                shell.link("ablate", f":green[●] {path.name}, a study")
+            else:
+                _row(jobs.Job(path), ":green[●]", words.progress(jobs.Job(path).status()))
         for path in line:
             _waits(jobs.Job(path))
         fixed = bool(os.environ.get(tickets.AT_ONCE))

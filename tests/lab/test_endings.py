@@ -100,6 +100,14 @@ def test_a_worker_that_said_nothing_is_told_by_what_its_keeper_saw(
     assert "had saved nothing, so resume begins again" in told.advice
 
 
+def test_a_folder_that_became_read_only_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes.write(folder / "status.json", {"state": "training", "step": 7, "steps": 9, "updated": 1.0})
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    told = Job(folder).status()
+    assert (told.state, told.cause) == ("failed", "disk")
+    assert "cannot be written any more" in told.sentence and "Make room" in told.advice
+
+
 def test_a_status_file_may_be_cut_anywhere_or_hold_nonsense(folder: Path) -> None:
     sound = json.dumps({"state": "finished", "sentence": "ok", "step": 7, "steps": 9, "updated": 1.0, "beat": 2.0})
     path = folder / "status.json"

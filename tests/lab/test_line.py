@@ -166,6 +166,19 @@ def test_as_many_train_at_once_as_was_said(
         assert tickets.at_once(runs) in (1, 3)
 
 
+def test_a_study_at_work_counts_as_a_run(tiny: Config, runs: Path, begun: list[str]) -> None:
+    study = runs / "study"
+    study.mkdir()
+    notes.write(study / "study.json", {})
+    assert status.training(runs) == []
+    say(study, "training")
+    (a,) = start(runs, "a", tiny)
+    assert begun == [] and "behind study" in a.status().sentence
+    assert [job.name for job in jobs.every(runs)] == ["a"]
+    say(study, "finished")
+    assert line.advance(runs) == ["a"]
+
+
 def test_beside_begins_at_once(tiny: Config, runs: Path, begun: list[str]) -> None:
     start(runs, "ab", tiny)
     start(runs, "c", tiny, beside=True)
