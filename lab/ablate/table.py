@@ -29,8 +29,8 @@ def show(results: Results, console: Console) -> None:
 def _found(results: Results, data: str, rows: list[Row]) -> Table:
     metric = METRICS[rows[0].metric]
     better = "higher is better" if metric.higher else "lower is better"
-    title = f"{data}: {metric.words}, {better}; mean ± standard deviation over the seeds"
-    table = _table(title, "", metric.words, f"gain in {metric.unit_words} (95 %)", "verdict", "learning rate")
+    title = f"{data}: {metric.words}, {better}; mean ± standard deviation over the seeds; gain with its 95 % interval"
+    table = _table(title, "", metric.words, f"gain in {metric.unit_words}", "verdict", "rate")
     for row in rows:
         table.add_row(escape(row.variant), _score(row), _gain(results, row), _word(results, row), _rate(row))
     return table
@@ -54,7 +54,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _score(row: Row) -> str:
     mean = "–" if row.mean is None else f"{row.mean:#.4g}"
-    return mean if row.sd is None else f"{mean} ± {row.sd:.2g}"
+    return mean if row.sd is None else f"{mean} ± {row.sd:#.2g}"
 
 
 def _gain(results: Results, row: Row) -> str:
