@@ -130,11 +130,12 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something that a person should know, in one sentence."""
+    """Something that a person should know, in one sentence; an ``alarm`` says that the numbers cannot be true."""
 
     event: ClassVar[str] = "warned"
     message: str
     step: int = 0
+    alarm: bool = False
 
 
 @dataclass(frozen=True)

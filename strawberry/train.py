@@ -215,7 +215,7 @@ class Trainer:
         self._tell(event)
         if score.impossible and not self._rung:
             self._rung = True
-            self._pending.append(Warned(score.alarm, self.step))
+            self._pending.append(Warned(score.alarm, self.step, alarm=True))
         return event
 
     def _sampled(self) -> Sampled:

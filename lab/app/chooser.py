@@ -19,7 +19,7 @@ from strawberry.mixers import MIXERS
 
 SIZES = {"pico": "pico · seconds", "nano": "nano · minutes on a laptop", "small": "small · needs a GPU"}
 CORPUS_WORDS = {"sotu": "State of the Union addresses", "python": "Python's own source code"}
-MADE = {"made": "A task with known answers, or a source of known entropy"}
+MADE = {"made": "A task with known answers"}
 OWN = {"paste": "Paste a text", "upload": "Upload a text file", "path": "A file or folder on this machine"}
 LARGEST = 32  # megabytes of an uploaded text; the server's limit, in .streamlit/config.toml, is for those who bypass it
 PASTE = 2_000_000  # characters of a pasted one, which travels with every press
@@ -98,7 +98,8 @@ def _text(source: str) -> tuple[str, str | None]:
 
 def _made() -> str:
     """The name of a task or source with the arguments that the person wrote."""
-    name = str(st.selectbox("Which", list(MAKERS), key="maker", format_func=_spelled))
+    which = "Which task, or source of known entropy"
+    name = str(st.selectbox(which, list(MAKERS), key="maker", format_func=_spelled))
     fields = [item for item in dataclasses.fields(MAKERS[name]) if item.name != "length"]
     written = ", ".join(f"`{item.name}={item.default}`: {item.metadata['help']}" for item in fields)
     help = f"As `key=value`, with commas between. {written}; `length`: tokens per row, if not the sequence length."

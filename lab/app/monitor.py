@@ -52,6 +52,9 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
     if not record.steps:
         _waiting(status)
         return
+    for warning in record.warnings:
+        if warning.alarm:
+            st.error(f"At step {warning.step:,}, {warning.message}.", icon=":material/crisis_alert:")
     _numbers(record, status)
     left, right = st.columns([3, 2], gap="medium")
     with left:

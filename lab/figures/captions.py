@@ -2,8 +2,9 @@
 
 CAPTIONS: dict[str, tuple[str, str]] = {
     "loss_curve": (
-        "**How surprised the model is by the next token**, while it learns: the lower, the better. *Surprising would "
-        "be:* training falls while validation rises; then the model learns its text by heart.",
+        "**How surprised the model is by the next token**, while it learns: the lower, the better. Tasks show their "
+        "right answers too, and sources of known entropy a dashed line. *Surprising would be:* training falls while "
+        "validation rises (the model learns its text by heart), or validation falls below the line (it cheats).",
         "01_first_bite",
     ),
     "filmstrip": (

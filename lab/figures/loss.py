@@ -147,8 +147,8 @@ def _floor(figure: go.Figure, floor: float, c: Colours) -> None:
     """A line that no honest model gets below."""
     figure.add_hline(y=floor, line={"color": c.text, "width": 1.5, "dash": "dash"})
     figure.add_annotation(
-        x=1, xref="x domain", xanchor="right", y=floor, yanchor="top", showarrow=False,
-        font={"color": c.text, "size": 12}, text="entropy of the source: lower is cheating",
+        x=0, xref="x domain", xanchor="left", y=floor, yanchor="top", showarrow=False,
+        font={"color": c.text, "size": 12}, text="entropy of the source",
     )  # fmt: skip
 
 
@@ -170,6 +170,8 @@ def _right_answers(figure: go.Figure, steps: Sequence[float], shares: Sequence[f
             "overlaying": "y",
             "side": "right",
             "range": [-0.03, 1.03],
+            "tickmode": "array",
+            "tickvals": [0, 0.25, 0.5, 0.75, 1],
             "tickformat": ".0%",
             "fixedrange": True,
             "showgrid": False,

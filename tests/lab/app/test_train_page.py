@@ -327,3 +327,17 @@ def test_a_run_on_a_task_shows_how_much_is_right(draw: Draw, tmp_path: Path) -> 
     assert shown["Validation, right"].endswith("%")
     shown = {metric.label: metric.value for metric in draw("train", run="known").whole().metric}
     assert float(shown["Validation, above floor"]) > 0
+
+
+def test_an_alarm_is_shown_beside_the_curve(draw: Draw, tmp_path: Path) -> None:
+    import strawberry
+    from strawberry.events import Warned
+
+    config = strawberry.preset("gpt-pico", seq_len=8, d_model=16, d_qkv=16, d_ff=16, vocab_size=64, batch_size=4)
+    folder = tmp_path / "runs" / "loud"
+    list(strawberry.train(config, "iid:symbols=4", folder, 2))
+    assert not draw("train", run="loud").whole().error
+    with (folder / "events.jsonl").open("a", encoding="utf-8") as log:
+        log.write(Warned("the loss lies below the entropy", 2, alarm=True).to_line())
+    (shown,) = draw("train", run="loud").error
+    assert shown.value == "At step 2, the loss lies below the entropy."
