@@ -21,6 +21,10 @@
     for (const entry of list.getEntries()) watch.tasks.push({ at: entry.startTime, ms: entry.duration })
   }).observe({ type: "longtask", buffered: true })
 
+  const inSight = (box) => {
+    const { top, bottom } = box.getBoundingClientRect()
+    return top < innerHeight && bottom > 0
+  }
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
   let library
   Object.defineProperty(window, "Plotly", {
@@ -34,10 +38,7 @@
         try {
           const made = await react.call(this, box, data, layout, ...rest)
           await painted()
-          const { top, bottom } = box.getBoundingClientRect()
-          const sight = top < innerHeight && bottom > 0
-          const about = `${layout.title?.text ?? ""} · ${layout.title?.subtitle?.text ?? ""}`
-          watch.redraws.push({ at: performance.now(), sight, about })
+          watch.redraws.push({ at: performance.now(), sight: inSight(box) })
           return made
         } finally {
           watch.pending--
@@ -57,6 +58,7 @@
   watch.told = () => {
     const since = (list) => list.map(({ at }) => at - watch.input)
     const seen = watch.redraws.filter(({ sight }) => sight)
+    const shown = [...document.querySelectorAll(".strawberry-canvas")].filter((box) => box.layout && inSight(box))
     return {
       first: Math.min(...since(watch.redraws)),
       sight: Math.max(0, ...since(seen)),
@@ -65,7 +67,7 @@
       bytes: watch.frames.reduce((sum, { bytes }) => sum + bytes, 0),
       task: Math.max(0, ...watch.tasks.map(({ ms }) => ms)),
       figures: watch.redraws.length,
-      abouts: watch.redraws.map(({ about }) => about),
+      abouts: shown.map(({ layout: { title } }) => `${title?.text ?? ""} · ${title?.subtitle?.text ?? ""}`),
     }
   }
 })()

@@ -72,6 +72,6 @@ class Tab:
         return int(found[1].replace(",", ""))
 
     def shows(self, step: int) -> bool:
-        """Whether the page and every figure redrawn since the last key, if it names a step at all, are of ``step``."""
+        """Whether the page and every figure in sight, if it names a step at all, show ``step``."""
         named = [re.search(r"· step (\d+) ·", about) for about in self.told()["abouts"]]
         return self.step == step and all(int(found[1]) == step for found in named if found)

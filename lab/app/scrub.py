@@ -60,7 +60,8 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
             _play_button(options)
             step = st.select_slider(
                 "Training step", options, value=LATEST, key="step", bind="query-params",
-                help="Each mark is a look that was taken at the model; “latest” follows the training.",
+                help="Each mark is a look that was taken at the model; “latest” follows the training. Play goes from "
+                "mark to mark.",
             )  # fmt: skip
         probe = live.probe(job.folder, steps[-1] if step == LATEST else int(step))
         if probe is None:
@@ -91,11 +92,8 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
 
 
 def _play_button(options: list[str]) -> None:
-    words = "Pause" if playing() else "Play the training, picture by picture"
-    st.button(
-        "", icon=":material/pause:" if playing() else ":material/play_arrow:", key="play", help=words,
-        on_click=_toggle, args=(options,), disabled=len(options) < 3,
-    )  # fmt: skip
+    label, icon = ("Pause", ":material/pause:") if playing() else ("Play", ":material/play_arrow:")
+    st.button(label, icon=icon, key="play", on_click=_toggle, args=(options,), disabled=len(options) < 3)
 
 
 def _toggle(options: list[str]) -> None:
