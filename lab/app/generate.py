@@ -7,6 +7,7 @@ import streamlit as st
 
 from lab import figures, jobs, notes, recorded
 from lab.app import sampling, shell
+from lab.app.exhibit import listed as as_csv
 from lab.app.exhibit import piece
 from lab.app.lesson import lesson
 from lab.app.paper import paper
@@ -145,8 +146,8 @@ def _take_away(held: Writing, job: Job) -> None:
             "Text", text, f"{stem}.txt", "text/plain", key="text", icon=icon, on_click="ignore", type=kind
         )
         st.download_button(
-            "Numbers (CSV)", table.to_csv(index=False).encode(), f"{stem}.csv", "text/csv", key="csv", icon=icon,
-            on_click="ignore", type=kind,
+            "Numbers (CSV)", as_csv(table, stem, snippet(held, job.name)), f"{stem}.csv", "text/csv", key="csv",
+            icon=icon, on_click="ignore", type=kind,
         )  # fmt: skip
 
 

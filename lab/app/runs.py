@@ -136,9 +136,11 @@ def _tools(folder: Path, picked: list[Entry]) -> None:
 
 def _curves(chosen: list[Entry], *, picked: bool) -> None:
     curves: list[Curve] = []
+    drawn: list[Entry] = []
     for entry in chosen:
         if len(curves) < MOST and len((curve := curve_of(entry)).steps):
             curves.append(curve)
+            drawn.append(entry)
     if not curves:
         st.caption("None of these runs has recorded a loss yet.")
         return
@@ -167,6 +169,7 @@ def _curves(chosen: list[Entry], *, picked: bool) -> None:
         lambda: figures.table("loss_overlay", curves, by=str(by), unit=str(unit)),
         _redraw(curves, str(by), str(unit)),
         "loss-" + "-".join(curve.name for curve in curves)[:80],
+        about=", ".join(f"{entry.name} · seed {entry.fields.get('seed', '?')}" for entry in drawn),
     )
 
 

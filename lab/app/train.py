@@ -5,6 +5,7 @@ import streamlit as st
 from lab import jobs
 from lab.app import shell, words
 from lab.app.chooser import chooser
+from lab.app.lesson import lesson
 from lab.app.monitor import monitor
 
 COMING = (
@@ -20,12 +21,14 @@ def page() -> None:
     job = shell.chosen()
     if job is not None:
         monitor(job)
+        lesson("01_first_bite")
         return
     st.title("Train a Strawberry", anchor=False)
     st.markdown(
         "Text goes in, a small language model learns to continue it, and you watch it rewrite its own weights as it "
         "reads. **Press Start**: the defaults train on this computer and show a first result within seconds."
     )
+    lesson("01_first_bite")
     shell.complain()
     chooser()
     _what_comes()
