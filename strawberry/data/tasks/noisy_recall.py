@@ -57,8 +57,10 @@ class NoisyRecall(Task):
         tokens[:, ::2] = np.where(noisy, tokens[:, ::2], keys)
         right = np.take_along_axis(values, keys, axis=1)
         tokens[:, 1::2] = np.where(noisy, tokens[:, 1::2], right)
-        before = (keys[:, :, None] == keys[:, None, :]) & ~noisy[:, None, :] & np.tri(pairs, k=-1, dtype=bool)
-        targets[:, ::2] = np.where(before.any(axis=2) & ~noisy, right, targets[:, ::2])
+        place, first = np.arange(pairs), np.full((draws.rows, self.keys), pairs)
+        np.minimum.at(first, (np.arange(draws.rows)[:, None], keys), np.where(noisy, pairs, place))
+        again = ~noisy & (place > np.take_along_axis(first, keys, axis=1))
+        targets[:, ::2] = np.where(again, right, targets[:, ::2])
         return tokens, targets
 
     def solve(self, tokens: np.ndarray) -> np.ndarray:
