@@ -38,7 +38,7 @@ def told(error: BaseException, step: int) -> tuple[str, str]:
 
 def died(folder: Path, step: int) -> tuple[str, str]:
     """Cause and sentence for a worker that said nothing at its end, from what its keeper and the system know."""
-    ended = notes.read(folder / process.ENDED)
+    ended = process.ended(folder)
     code = ended.get("code")
     said = notes.read(folder / "status.json").get("free")
     if code is None and not os.access(folder, os.W_OK):
@@ -74,7 +74,8 @@ def advice(folder: Path, cause: str) -> str:
         )
     if cause == "asked":
         return "Start a new run with that mended."
-    return f"{hope[:1].upper()}{hope[1:]}; the log below may tell more."
+    logged = (folder / "worker.log").exists() and (folder / "worker.log").stat().st_size > 0
+    return f"{hope[:1].upper()}{hope[1:]}{'; the log below may tell more' if logged else ''}."
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

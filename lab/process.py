@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ def alive(folder: Path) -> bool:
     return not (folder / ENDED).exists() and _runs(notes.read(folder / KEEPER))
 
 
+def ended(folder: Path, patience: float = 0.3) -> dict[str, Any]:
+    """What the keeper noted of the worker's end; empty where there is no note, and no keeper that could still write it.
+
+    Between the end and the note lie milliseconds; more than ``patience`` seconds are not waited for it.
+    """
+    end = time.monotonic() + patience
+    while not (told := notes.read(folder / ENDED)) and time.monotonic() < end and _runs(notes.read(folder / KEEPER)):
+        time.sleep(0.01)
+    return told
+
+
 def kill(folder: Path, patience: float = 5.0) -> None:
     """End the worker at once, and wait up to ``patience`` seconds until it is gone."""
     if not alive(folder):
@@ -84,6 +96,13 @@ def kill(folder: Path, patience: float = 5.0) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(every, patience)
+
+
+def first_to_go() -> None:
+    """When memory runs out, the system ends this process rather than the dashboard."""
+    # Other systems have no such file.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def taken_memory(folder: Path) -> float:

@@ -21,6 +21,7 @@ RETRY = 2.0  # seconds between two tries to save what a full disk refused
 BEAT = 0.5  # seconds between heartbeats
 GLANCE = 0.1  # seconds between looks at the control file while paused
 JUDGED_AT = 10  # the step after which leaks are measured: late enough not to hold up the first loss
+SAVE_EVERY, SAVE_SHARE = 60.0, 0.01  # seconds between checkpoints, and the share of the time that they may take
 LOW_MEMORY = 2e8  # bytes; below this the worker saves and stops before the machine fails
 
 
@@ -43,6 +44,7 @@ class Worker:
         self._seconds_per_step: float | None = None
         self._stepped_at: float | None = None
         self._beaten = self._handed_on = 0.0
+        self._save_at = time.monotonic() + SAVE_EVERY
         self._presses = self._control().get("presses", 0)
 
     def run(self) -> int:
@@ -88,6 +90,8 @@ class Worker:
                     return 0
                 if self.pace.due(time.monotonic()):
                     self._look()
+                if time.monotonic() >= self._save_at:
+                    self._saved()
             elif event.event == "finished":
                 self._look()
                 if event.reason == "done":
@@ -154,11 +158,16 @@ class Worker:
         """Save a checkpoint of this step, unless it is there; False when the disk refuses."""
         from strawberry.errors import RunError
 
+        began = time.monotonic()
         try:
             self.trainer.save()
         except (RunError, OSError) as error:
             self._log(error)
             return False
+        finally:
+            # A plan of many steps saves seldom, and whoever is killed should lose a minute, not hours.
+            now = time.monotonic()
+            self._save_at = now + max(SAVE_EVERY, (now - began) / SAVE_SHARE)
         return True
 
     def _hand_on(self) -> None:
@@ -280,15 +289,8 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    _offer_to_the_oom_killer()
+    process.first_to_go()
     return worker.run()
-
-
-def _offer_to_the_oom_killer() -> None:
-    """When memory runs out, the system ends this process rather than the dashboard."""
-    # Other systems have no such file.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 if __name__ == "__main__":

@@ -230,6 +230,23 @@ def test_a_loss_that_is_not_finite_is_told_and_its_checkpoint_stays(folder: Path
     assert "lower learning rate" in told.advice
 
 
+def test_a_long_run_saves_by_the_clock_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the steps may take hours; what saving may cost is limited all the same."""
+
+    def saved() -> list[int]:
+        events, _ = eventlog.read_events(folder / "events.jsonl")
+        return [event.step for event in events if event.event == "saved"]
+
+    monkeypatch.setattr("lab.worker.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("lab.worker.SAVE_SHARE", 1e9)
+    assert Worker(folder).run() == 0
+    assert saved() == list(range(1, 61))
+    monkeypatch.setattr("lab.worker.SAVE_SHARE", 1e-9)
+    notes.write(folder / "job.json", {**Job(folder).request, "resume": True, "steps": 90})
+    assert Worker(folder).run() == 0
+    assert saved()[60:] == [61, 90]
+
+
 def test_any_other_error_is_told_with_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(worker: Worker) -> None:
         raise KeyError("rhubarb")

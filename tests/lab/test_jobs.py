@@ -112,7 +112,10 @@ def test_a_killed_worker_is_reported_in_words_and_resumed(tiny: Config, runs: Pa
     assert status.state == "failed"
     assert "without a word" in status.sentence
     assert "signal 9" in status.sentence
-    assert f"Resume goes on from step {saved}" in status.advice
+    # A busy machine may have taken so long that the clock saved once more.
+    newest = recorded.checkpoints(job.folder)[-1]
+    assert newest >= saved
+    assert f"Resume goes on from step {newest}" in status.advice
     job.resume()
     until(job, lambda status: status.state == "training" and status.step > saved)
 
@@ -130,7 +133,7 @@ def test_a_worker_outlives_nothing_it_does_not_need(tiny: Config, runs: Path) ->
     os.kill(pid, signal.SIGTERM)
     stopped = until(job, lambda status: not status.live)
     assert stopped.state == "stopped"
-    assert recorded.checkpoints(job.folder) == [stopped.step]
+    assert recorded.checkpoints(job.folder)[-1] == stopped.step
     until(job, lambda _: not process.alive(job.folder))
     until(job, lambda _: not psutil.pid_exists(pid) and not psutil.pid_exists(keeper))
 
