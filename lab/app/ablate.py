@@ -46,10 +46,10 @@ def _chosen() -> desk.Desk | None:
     if asked and asked not in names:
         st.session_state[STUDY] = None
         st.warning(f"There is no study called “{literal(str(asked))}” here.")
-    if not names:
-        return None
+    # Also where there is none yet: the address follows only a picker that was there before.
     st.selectbox(
-        "Study", names, index=None, key=STUDY, bind="query-params", placeholder="A new study, asked below",
+        "Study", names, index=None, key=STUDY, bind="query-params",
+        placeholder="A new study, asked below" if names else "No study yet",
         help="Clear it to ask another question. The page's address names the study, so a link finds it again.",
     )  # fmt: skip
     name = st.session_state.get(STUDY)

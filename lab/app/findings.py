@@ -113,12 +113,14 @@ def _answer(results: "Results") -> None:
     for void in dict.fromkeys(row.void for row in results.voided):
         st.warning(f"**Void.** {literal(void)}", icon=":material/block:")
     st.dataframe(
-        _table(results), hide_index=True, key="table-results", height=min(420, 38 + 35 * len(results.rows)),
+        _table(results), hide_index=True, key="table-results", height=min(600, 38 + 35 * len(results.rows)),
         placeholder="–",
         column_config={
             "variant": st.column_config.TextColumn(pinned=True),
-            "gain": st.column_config.TextColumn(help="Mean of the differences by seed, with its 95 % interval; of the "
-                                                "reference's mean, or in points of accuracy. Positive is better."),
+            "gain": st.column_config.TextColumn(
+                width=190, help="Mean of the differences by seed, with its 95 % interval; of the reference's mean, or "
+                "in points of accuracy. Positive is better."
+            ),
             "state": st.column_config.NumberColumn(help="Numbers that decoding carries for one row of text."),
             "FLOPs": st.column_config.NumberColumn(format="scientific"),
         },
