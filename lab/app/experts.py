@@ -59,6 +59,13 @@ def draw(job: Job, place: Place) -> None:
                 "evenness": st.column_config.NumberColumn(format="%.2f"),
             },
         )  # fmt: skip
+    with st.container(border=True, key="exhibit-regulars"):
+        st.markdown(
+            "**Whom each expert takes**: the tokens of this text that lean to it most, in this layer and pass, and how "
+            "often they occur. *Look for* a kind of word in a line; lines all alike would mean that the router does "
+            "not tell words apart."
+        )
+        st.dataframe(regulars(probe, place.layer, place.loop, str(kind)), hide_index=True, key="regulars")
     reach.panel(
         job, place,
         "Silence an expert: its share goes to the token's other experts, or to the likeliest other one. Or force one: "
@@ -81,4 +88,16 @@ def routers(probe: Probe) -> pd.DataFrame:
             row = {"layer": layer, "experts": kind, "pass": loop + 1, "evenness": even}
             rows.append({**row, "dead": ", ".join(dead) or "none", "flips": flips})
             before = gates
+    return pd.DataFrame(rows)
+
+
+def regulars(probe: Probe, layer: int, loop: int, kind: str) -> pd.DataFrame:
+    """One row per expert: its share of the work, and the tokens that lean to it."""
+    gates, rows = probe.gates(layer, loop, kind), []
+    shares, leaning = measure.load(gates), measure.regulars(gates, probe.pieces)
+    for name, share, pieces in zip(probe.expert_names(layer, kind), shares, leaning, strict=True):
+        # A blank that begins a word must be seen.
+        seen = [(piece.replace(" ", "␣"), count) for piece, count in pieces]
+        told = " · ".join(f"{piece} ×{count}" if count > 1 else piece for piece, count in seen)
+        rows.append({"expert": name, "takes": f"{share:.0%}", "tokens that lean to it": told or "none"})
     return pd.DataFrame(rows)

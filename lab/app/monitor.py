@@ -98,7 +98,7 @@ def _controls(job: Job, status: Status) -> None:
             args=(button.action,),
             disabled=not button.on,
             help=button.help,
-            type="primary" if button.label == "Resume" else "secondary",
+            type="primary" if button.label == "Resume" and status.cause != "diverged" else "secondary",
             width="stretch",
         )
 
@@ -141,7 +141,9 @@ def _failed(job: Job, status: Status) -> None:
     said = "  \n".join(filter(None, (f"**{literal(status.sentence)}**", literal(status.advice))))
     st.error(said, icon=":material/error:")
     rate = (job.request.get("config") or {}).get("learning_rate", 0.0) if status.cause == "diverged" else 0.0
-    if rate and st.button(f"Start anew with learning rate {rate / 2:.2g}", icon=":material/replay:", key="anew"):
+    if rate and st.button(
+        f"Start anew with learning rate {rate / 2:.2g}", icon=":material/replay:", key="anew", type="primary"
+    ):
         shell.attempt(lambda: _anew(job))
         st.rerun()
     if log := job.log(20):

@@ -3,6 +3,8 @@
 `gates` are (..., E) arrays, zero where an expert was not chosen; all axes but the last are tokens.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -43,6 +45,26 @@ def co_routing(gates: ArrayLike) -> np.ndarray:
     """(..., E) -> (E, E): share of tokens that chose both i and j; the diagonal is the share that chose i."""
     chosen = (_flat(gates) > 0).astype(np.float64)
     return chosen.T @ chosen / len(chosen)
+
+
+def regulars(gates: ArrayLike, pieces: Sequence[str], most: int = 8) -> list[list[tuple[str, int]]]:
+    """(T, E) gates, T pieces of text -> for each expert the pieces that lean to it, strongest first, and their counts.
+
+    A piece is ranked by the sum of its gates beyond the expert's mean gate, so a rare one must lean strongly to be
+    named, and one that leans away never is.
+    """
+    flat = _flat(gates)
+    beyond = flat - flat.mean(axis=0)
+    totals: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+    for piece, row in zip(pieces, beyond, strict=True):
+        totals[piece] = totals.get(piece, 0.0) + row
+        counts[piece] = counts.get(piece, 0) + 1
+    found = []
+    for expert in range(flat.shape[1]):
+        ranked = sorted(totals, key=lambda piece: -totals[piece][expert])
+        found.append([(piece, counts[piece]) for piece in ranked[:most] if totals[piece][expert] > 1e-9])
+    return found
 
 
 def _flat(gates: ArrayLike) -> np.ndarray:

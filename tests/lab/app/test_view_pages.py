@@ -172,3 +172,10 @@ def test_each_page_leads_to_its_notebook_which_is_read_in_place(draw: Draw, fini
         app.whole()
         assert f".venv/bin/jupyter lab notebooks/{name}.ipynb" in [code.value for code in app.code]
         assert len(app.code) > 5
+
+
+def test_the_tokens_of_each_expert_are_named(draw: Draw, finished: Path) -> None:
+    app = draw("experts", finished, run="berry").whole()
+    assert "Whom each expert takes" in app.said
+    (told,) = [table.value for table in app.dataframe if "tokens that lean to it" in table.value]
+    assert list(told["expert"]) == ["E0", "E1", "E2", "E3"] and told["takes"].str.endswith("%").all()

@@ -48,3 +48,14 @@ def test_shares_sum_to_one_and_entropy_is_bounded(rows):
     assert -1e-9 <= experts.entropy(experts.load(gates)) <= 1 + 1e-9
     together = experts.co_routing(gates)
     assert np.array_equal(together, together.T)
+
+
+def test_regulars_are_those_that_lean_to_an_expert_most():
+    pieces = ["the", "cat", "the", "dog", "the", "owl"]
+    gates = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.9, 0.1, 0], [0.2, 0.8, 0], [0.9, 0.1, 0], [0.5, 0.5, 0]])
+    first, second, third = experts.regulars(gates, pieces)
+    assert first == [("the", 3)]
+    assert second == [("cat", 1), ("dog", 1), ("owl", 1)]
+    assert third == []
+    assert experts.regulars(gates, pieces, most=1)[1] == [("cat", 1)]
+    assert experts.regulars(np.full((6, 2), 0.5), pieces) == [[], []]
