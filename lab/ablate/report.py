@@ -12,12 +12,13 @@ from lab.ablate.citations import bibtex, mechanisms
 from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
 from lab.ablate.results import Results, Row
+from lab.ablate.sketch import sketch
 from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, UNSETTLED, WORSE
 from lab.ablate.views import View, half, in_short, views
 from lab.figures.page import Front, Plate, Section
 from lab.figures.page import write as write_page
 
-HTML, MARKDOWN = "report.html", "report.md"
+HTML, MARKDOWN, PICTURE = "report.html", "report.md", "verdicts.svg"
 WORDS = {
     BETTER: "a difference that chance hardly makes, after the correction for how many comparisons there are.",
     WORSE: "such a difference, to the variant's disadvantage.",
@@ -39,7 +40,7 @@ class Part:
 
 
 def write(results: Results, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.md`` into a folder; returns their paths."""
+    """Write ``report.html``, and ``report.md`` with its picture, into a folder; returns the paths of the two."""
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     told, seen = list(parts(results)), _seen(place)
@@ -49,18 +50,24 @@ def write(results: Results, folder: str | os.PathLike[str]) -> tuple[Path, Path]
     ]
     page = write_page(place / HTML, _front(results), sections)
     text = place / MARKDOWN
-    text.write_text(markdown(results, told), encoding="utf-8")
+    (place / PICTURE).write_text(sketch(results.verdicts, results.study["delta"]), encoding="utf-8")
+    text.write_text(markdown(results, told, PICTURE), encoding="utf-8")
     return page, text
 
 
-def markdown(results: Results, told: Sequence[Part] | None = None) -> str:
-    """The report in Markdown: all words, tables and numbers; its figures are on the page."""
+def markdown(results: Results, told: Sequence[Part] | None = None, picture: str = "") -> str:
+    """The report in Markdown: all words, tables and numbers; figures are on the page.
+
+    told: its parts, where they are known already. picture: the file of :func:`~lab.ablate.sketch.sketch`, if any.
+    """
     front = _front(results)
     lines = [f"# {front.title}", front.about, f"**{front.alarm}**" if front.alarm else ""]
     lines.append("\n".join(f"- {name}: {fact}" for name, fact in front.facts.items()))
     for part in told if told is not None else parts(results):
         lines += [f"## {part.heading}", part.says, "" if part.table is None else _table(part.table)]
         lines.append(f"```\n{part.code.strip()}\n```" if part.code else "")
+        if picture and any(view.name == "forest" for view in part.views):
+            lines.append(f"![{part.heading}: each gain with its 95 % interval]({picture})")
     return "\n\n".join(filter(None, lines)) + "\n"
 
 

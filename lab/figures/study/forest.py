@@ -40,7 +40,7 @@ def forest(verdicts: Sequence[Verdict], *, delta: float, theme: str = "light") -
 def _panel(figure: go.Figure, place: int, group: Sequence[Verdict], delta: float, c: Colours) -> None:
     """One data set, on its own scale."""
     where: dict[str, Any] = {"row": place, "col": 1}
-    low, high = _range(group, delta)
+    low, high = span(group, delta)
     # A rectangle's ends lie on the data, whatever the panel.
     margin = [-100 * delta, 100 * delta, 100 * delta, -100 * delta]
     bottom, top = -len(group) + 0.5, 0.5
@@ -68,8 +68,8 @@ def _panel(figure: go.Figure, place: int, group: Sequence[Verdict], delta: float
     )  # fmt: skip
 
 
-def _range(group: Sequence[Verdict], delta: float) -> tuple[float, float]:
-    """What the axis spans: the margin, and the intervals of all that have a rank."""
+def span(group: Sequence[Verdict], delta: float) -> tuple[float, float]:
+    """What the axis spans, times 100: the margin, and the intervals of all that have a rank."""
     ends = [-1.6 * delta, 1.6 * delta]
     for verdict in group:
         if verdict.word != UNRANKED:
@@ -79,7 +79,7 @@ def _range(group: Sequence[Verdict], delta: float) -> tuple[float, float]:
 
 
 def _draw(
-    figure: go.Figure, y: int, verdict: Verdict, span: tuple[float, float], c: Colours, where: dict[str, Any]
+    figure: go.Figure, y: int, verdict: Verdict, ends: tuple[float, float], c: Colours, where: dict[str, Any]
 ) -> None:
     """A verdict's marks: the interval, the bootstrap's behind it, and the mean."""
     colour, symbol = {
@@ -88,8 +88,8 @@ def _draw(
     }.get(verdict.word, (c.muted, "circle-open"))  # fmt: skip
     gain = 100 * (verdict.gain or 0.0)
     if verdict.word != UNRANKED:
-        ends = None if verdict.low is None or verdict.high is None else (verdict.low, verdict.high)
-        for pair, width, shade in ((verdict.bootstrap, 9, faint(colour, 0.35)), (ends, 2, colour)):
+        interval = None if verdict.low is None or verdict.high is None else (verdict.low, verdict.high)
+        for pair, width, shade in ((verdict.bootstrap, 9, faint(colour, 0.35)), (interval, 2, colour)):
             if pair is not None:
                 figure.add_scatter(
                     x=[100 * end for end in pair], y=[y, y], mode="lines", line={"color": shade, "width": width},
@@ -97,7 +97,7 @@ def _draw(
                 )  # fmt: skip
     figure.add_scatter(
         # What has no rank may lie far outside; then it stands at the end of the axis.
-        x=[min(max(gain, span[0]), span[1])], y=[y], mode="markers", cliponaxis=False,
+        x=[min(max(gain, ends[0]), ends[1])], y=[y], mode="markers", cliponaxis=False,
         marker={"color": colour, "size": 11, "symbol": symbol, "line": {"color": colour, "width": 2}},
         hovertemplate=f"{_broken(verdict.sentence)}<extra></extra>", **where,
     )  # fmt: skip

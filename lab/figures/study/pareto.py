@@ -73,9 +73,9 @@ def pareto(
         figure.update_xaxes(title_text=COSTS[cost], **_axis(points, cost), row=1, col=column)
     way = "higher" if judged.higher else "lower"
     figure.update_yaxes(title_text=f"{judged.words} ({way} is better)", row=1, col=1)
-    about = (
-        "filled: nothing is both cheaper and better · open: something is · bars: from the lowest to the highest seed"
-    )
+    about = "filled: nothing is both cheaper and better · open: something is · bars: lowest to highest seed"
+    if any(not bottom <= point.score <= top for point in points):
+        about += " · ✕ at the border: beyond"
     title = f"What it costs{f' · {data}' if data else ''}"
     figure = finish(figure, theme, title=title, about=about, name="pareto", height=420)
     return figure.update_layout(margin={"t": 84}, legend={"y": -0.24})

