@@ -20,6 +20,7 @@ SHOWN = {
 }  # fmt: skip
 
 
+CELLS = 1 << 22  # weights that are worked on at once
 KEPT = 4  # maps of (T, T) that one probe keeps
 
 
@@ -109,9 +110,10 @@ class Reading:
             axis = self.map_axis(layer)
             raise ProbeError(f"there is no {axis} {index}; layer {layer} has {axis}s 0 to {self.map_count(layer) - 1}")
         total = np.zeros((self.tokens, self.tokens), dtype=np.float32)
-        # A block at a time: all channels at once would be hundreds of MB.
-        for start in range(0, len(indices), 32):
-            total += self.maps(layer, loop, list(indices[start : start + 32])).sum(0)
+        # A block at a time: all channels at once would be hundreds of MB, and far from any cache.
+        block = max(1, min(32, CELLS // self.tokens**2))
+        for start in range(0, len(indices), block):
+            total += self.maps(layer, loop, list(indices[start : start + block])).sum(0)
         return total / len(indices)
 
     def maps(self, layer: int, loop: int, indices: list[int]) -> np.ndarray:
