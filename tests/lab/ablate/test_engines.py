@@ -67,7 +67,9 @@ def test_a_local_worker_that_dies_is_told_of(make: Callable[..., Study], begun: 
     worker.kill()
     wait(lambda: not engine.alive(), engine)
     assert engine.trouble() == ["worker 0 was ended by signal 9"]
-    engine = engines.start("local", folder / "nowhere", 1, 1, {})
+    empty = folder / "nothing"
+    empty.mkdir()
+    engine = engines.start("local", empty, 1, 1, {})
     wait(lambda: not engine.alive(), engine)
     assert "worker 0 failed; " in engine.trouble()[0] and "0.log says why" in engine.trouble()[0]
 
