@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -32,6 +33,22 @@ def one_thread() -> Iterator[None]:
     """Run torch on one thread while this lasts."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def idle_threads() -> Iterator[None]:
+    """Let torch use the processors that nobody else uses at the moment, while this lasts.
+
+    Threads spin while they wait for one another: one more than there are idle processors would cost several times what
+    it brings.
+    """
+    idle = (psutil.cpu_count() or 1) * (1 - psutil.cpu_percent(0.1) / 100)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, round(idle)))
     try:
         yield
     finally:

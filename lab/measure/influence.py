@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.gather import one_thread
+from lab.gather import idle_threads, one_thread
 from lab.measure.calibration import evaluating
 from lab.measure.maps import shares
 from lab.probe import Probe, probe
@@ -99,7 +99,8 @@ def influence(
     tokens = torch.from_numpy(taken.ids.astype(np.int64))[None].to(device)
     with evaluating(model):
         gradient, log_p = by_gradient(model, tokens, position, target)
-        removal = by_removal(model, tokens, position, target)
+        with idle_threads():
+            removal = by_removal(model, tokens, position, target)
     return Influence(
         taken,
         position,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import lab
 import strawberry
+from lab.gather import idle_threads
 from lab.measure import maps
 from lab.measure.influence import InfluenceError, by_gradient, by_map, by_removal, influence
 from strawberry.data import Tokenizer
@@ -105,6 +106,16 @@ def test_removal_is_the_models_own_difference(family: str, tokenizer: Tokenizer,
             with strawberry.intervene(model, {"embedded": blank}):
                 without = log_p()
             assert found[place] == pytest.approx(log_p() - without, abs=2e-5)
+
+
+@pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (50.0, 2), (90.0, 1), (100.0, 1)])
+def test_only_idle_processors_are_used(busy: float, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("psutil.cpu_count", lambda: 4)
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: busy)
+    with idle_threads():
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == before
 
 
 def test_the_gradient_is_that_of_small_turns(tokenizer: Tokenizer, text: str) -> None:
