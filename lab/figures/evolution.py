@@ -32,6 +32,7 @@ def weight_change(
     symbol, side = ("wC", 0) if which == "current" else ("wT", 1)
     names = [pair[side] for pair in frame_names(probe.frames)]
     figure = subplots(2, 2, list(PANELS.values()), horizontal_spacing=0.11, vertical_spacing=0.2)
+    traces, rows, cols = [], [], []
     for place, (measure, panel) in enumerate(PANELS.items()):
         row, col = divmod(place, 2)
         for colour, projection in zip(c.experts, probe.projections, strict=False):
@@ -48,14 +49,16 @@ def weight_change(
                 text=names,
                 hovertemplate=f"<b>{projection} · %{{text}}</b><br>{panel}: %{{y:.5f}}<extra></extra>",
             )
-            figure.add_trace(trace, row=row + 1, col=col + 1)
-        if frame is not None:
-            mark: dict[str, Any] = {
-                "line": {"color": c.muted, "width": 1.5, "dash": "dot"},
-                "row": row + 1,
-                "col": col + 1,
-            }
-            figure.add_vline(x=frame % probe.frames, **mark)
+            traces.append(trace)
+            rows.append(row + 1)
+            cols.append(col + 1)
+    figure.add_traces(traces, rows=rows, cols=cols)
+    if frame is not None:
+        at = frame % probe.frames
+        mark: dict[str, Any] = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1}
+        mark["line"] = {"color": c.muted, "width": 1.5, "dash": "dot"}
+        panels = [str(number) if number > 1 else "" for number in range(1, len(PANELS) + 1)]
+        figure.update_layout(shapes=[{**mark, "xref": f"x{panel}", "yref": f"y{panel} domain"} for panel in panels])
     cosines = [probe.measure(name, layer, p, which=which) for name in list(PANELS)[2:] for p in probe.projections]
     # From 0, or as far below as the lines go.
     lowest = min(0.0, 1.1 * float(np.nanmin(cosines)))
