@@ -26,7 +26,7 @@ def forest(verdicts: Sequence[Verdict], *, delta: float, theme: str = "light") -
         rows, 1, [f"<b>{data}</b>" for data in by_data] or [""], row_heights=[len(group) for group in by_data.values()]
         or [1], vertical_spacing=HEAD / max(inner, 1) if rows > 1 else 0,
     )  # fmt: skip
-    for title in figure.select_annotations():  # type: ignore[attr-defined]
+    for title in figure.layout.annotations:  # type: ignore[attr-defined]
         title.update(x=0, xanchor="left")
     for place, group in enumerate(by_data.values(), start=1):
         _panel(figure, place, group, delta, c)
