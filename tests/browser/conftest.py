@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The dashboard on a free port, with a runs folder and a cache of its own for each file; its workers end with it."""
+    """The dashboard on a free port, for each file of tests one with runs and a cache of its own, which ends with it."""
     folder = tmp_path_factory.mktemp("served")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
