@@ -7,8 +7,8 @@ from nothing, on the answers alone, with the losses and the optimisers of the pa
 as the nearer ones are learned. Then the text is read with all passes, and on each query's last token the model stops
 when it is confident.
 
-Run ``python benchmarks/composition.py`` on an otherwise idle machine: three seeds, about a quarter of an hour on two
-cores. It prints exit depth, accuracy and loss by difficulty, and writes ``benchmarks/results/composition.json``.
+Run ``python benchmarks/composition.py`` on an otherwise idle machine: three seeds, 40 minutes on one core of a
+busy machine. It prints exit depth, accuracy and loss by difficulty, and writes ``benchmarks/results/composition.json``.
 """
 
 import argparse

@@ -164,14 +164,14 @@ def test_formulas():
     uniform = maker("iid:sharpness=0,symbols=32", 8)
     assert uniform.entropy_rate == pytest.approx(np.log(32), rel=1e-12)
     chain = maker("markov:symbols=2,order=1,table=3", 8)
-    table, start = chain._tables  # type: ignore[attr-defined]
+    table, start = chain._tables
     a, b = table[0, 1], table[1, 0]
     assert start == pytest.approx([b / (a + b), a / (a + b)], rel=1e-10)
     assert chain.entropy_rate == pytest.approx(float(start @ entropy(table)))
     # One state hides nothing: independent tokens.
     hidden = maker("hidden-markov:states=1", 600)
     tokens, targets = hidden.rows(Draws(4, "train"))
-    p = hidden._tables[1][0]  # type: ignore[attr-defined]
+    p = hidden._tables[1][0]
     assert hidden.surprisal(tokens, targets) == pytest.approx(-np.log(p)[targets])
 
 

@@ -16,6 +16,7 @@ import pytest
 from lab.ablate.gathering import gather
 from lab.ablate.queue import Board, work
 from lab.ablate.study import Study
+from strawberry.events import Evaluated, Step
 from strawberry.runs import open_run
 
 KILLS = 20
@@ -55,8 +56,8 @@ def test_killed_at_random_moments_nothing_is_lost_or_repeated(
     assert len(weights(whole)) == 2 * CELLS
     for path in (killed / "cells").iterdir():
         events = open_run(path).events()
-        assert [event.step for event in events if event.event == "step"] == list(range(1, STEPS + 1))  # type: ignore[attr-defined]
-        assert [event.step for event in events if event.event == "evaluated"] == [4, 8, 12]  # type: ignore[attr-defined]
+        assert [event.step for event in events if isinstance(event, Step)] == list(range(1, STEPS + 1))
+        assert [event.step for event in events if isinstance(event, Evaluated)] == [4, 8, 12]
         assert [event.event for event in events].count("finished") == 1
         assert not list(path.glob("checkpoints/*.tmp"))
     assert not Board(killed).tasks()
@@ -81,4 +82,4 @@ def test_workers_do_not_outlive_the_command(make: Callable[..., Study], tmp_path
     assert not alive
     [cell] = (tmp_path / "mixers" / "cells").iterdir()
     [saved] = open_run(cell).steps()
-    assert [event.step for event in open_run(cell).events() if event.event == "step"] == list(range(1, saved + 1))  # type: ignore[attr-defined]
+    assert [event.step for event in open_run(cell).events() if isinstance(event, Step)] == list(range(1, saved + 1))

@@ -15,6 +15,7 @@ from lab.ablate.queue import Board, work
 from lab.ablate.results import Results
 from lab.ablate.study import Study, StudyError
 from strawberry.evaluate import Score
+from strawberry.events import Step
 from strawberry.learner import DivergedError, Learner
 from strawberry.runs import open_run
 
@@ -24,7 +25,7 @@ Begun = Callable[[Study], Path]
 def steps_told(folder: Path) -> dict[str, list[int]]:
     """The steps that each cell's events tell, in their order."""
     runs = {path.name: open_run(path) for path in (folder / "cells").iterdir()}
-    return {name: [event.step for event in run.events() if event.event == "step"] for name, run in runs.items()}  # type: ignore[attr-defined]
+    return {name: [event.step for event in run.events() if isinstance(event, Step)] for name, run in runs.items()}
 
 
 def untimed(results: Results) -> dict[str, Any]:
