@@ -79,7 +79,8 @@ def test_a_study_that_cannot_be_says_why(quick: Study, tmp_path: Path, still: li
 
 @pytest.mark.slow
 def test_stopped_killed_and_gone_on_with_nothing_is_lost(make: Make, tmp_path: Path) -> None:
-    begun = desk.start(tmp_path, make(learning_rates=[0.01], steps=30), jobs=1)
+    # Long enough that a fast machine is not done before it is stopped.
+    begun = desk.start(tmp_path, make(learning_rates=[0.01], steps=600), jobs=1)
     try:
         cells = begun.folder / "cells"
         wait(lambda: any(cells.glob("*/checkpoints/*/manifest.json")))
