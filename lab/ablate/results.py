@@ -133,7 +133,7 @@ class Results:
     def write(self, folder: Path) -> Path:
         """Write ``results.json`` into a folder, whole or not at all; returns its path."""
         path = folder / RESULTS
-        write_atomically(path, (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, _lined(self.to_dict()).encode())
         return path
 
     @classmethod
@@ -155,6 +155,18 @@ class Results:
             if isinstance(error, StudyError):
                 raise
             raise StudyError(f"{path} is damaged ({error}); make it again with strawberry ablate") from None
+
+
+def _lined(values: dict[str, Any]) -> str:
+    """JSON with a line for each row, verdict and training: short, and two of them are compared line by line."""
+
+    def said(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def listed(value: Any) -> str:
+        return "[\n" + ",\n".join(map(said, value)) + "\n]" if isinstance(value, list) and value else said(value)
+
+    return "{\n" + ",\n".join(f"{said(name)}: {listed(value)}" for name, value in values.items()) + "\n}\n"
 
 
 def _verdict(values: dict[str, Any]) -> Verdict:

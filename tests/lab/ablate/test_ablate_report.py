@@ -95,6 +95,12 @@ def test_no_place_of_this_machine_is_told(written: tuple[str, str], tmp_path: Pa
     assert "Results.read(&#x27;first-look&#x27;)" in written[0]
 
 
+def test_numbers_come_back_and_have_a_line_for_each_training(tmp_path: Path, found: Results) -> None:
+    path = found.write(tmp_path)
+    assert Results.read(path) == found
+    assert sum('"seed"' in line for line in path.read_text().splitlines()) == len(found.cells) > 0
+
+
 def test_figures_are_redrawn_by_name(found: Results) -> None:
     for one in views.views(found):
         again = views.view(found, one.name, data=one.data)
