@@ -36,6 +36,11 @@ class Job:
         return notes.read(self.folder / "job.json")
 
     @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as the run keeps it, else as it was asked for; empty where there is none yet."""
+        return notes.read(self.folder / "config.json") or self.request.get("config") or {}
+
+    @property
     def steerable(self) -> bool:
         """Whether this run was started here, so that it can be paused and resumed from here."""
         return bool(self.request)

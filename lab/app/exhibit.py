@@ -62,7 +62,7 @@ def piece(
 
     ``about``: which run, step and seed it shows, where no probe says so.
     """
-    about = about or (probe.label if probe else stem)
+    about = probe.label if probe else about
     with st.container(border=True, key=f"exhibit-{key}"):
         st.markdown(says)
         show(figure, key, about=about, code=told, stem=stem, pick=pick)

@@ -203,7 +203,10 @@ def _figures(one: desk.Desk, results: "Results") -> None:
         if view.data in ("", chosen):
             view = found[place]
             code = view.code(f"runs/{one.name}")
-            piece(view.name, view.says, view.figure(shell.theme()), view.numbers, code, f"{one.name}-{view.name}")
+            piece(
+                view.name, view.says, view.figure(shell.theme()), view.numbers, code, f"{one.name}-{view.name}",
+                about=f"{one.name} · seeds {', '.join(map(str, results.study['seeds']))}",
+            )  # fmt: skip
 
 
 def _runs(one: desk.Desk, results: "Results") -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 import strawberry
-from lab import figures, jobs, notes, own, recorded
-from lab.app import shell
+from lab import figures, jobs, own, recorded
+from lab.app import shell, words
 from lab.app.exhibit import piece
 from lab.app.keeping import literal
 from lab.app.lesson import lesson
@@ -38,6 +38,7 @@ WARNING = (
     "**This runs your code**, with your rights and all that it does, in a process of its own on this machine: give "
     "only files that you would run yourself. Whatever goes wrong there, the dashboard stays up."
 )
+Found = tuple[Verdict, str, str]  # with the code that finds it again, and with what was judged
 CODE = "import strawberry\nfrom lab.causality import verdict\n\n"
 OWN_EXAMPLE = """import torch
 
@@ -67,8 +68,9 @@ def page() -> None:
         draw(*found)
 
 
-def draw(found: Verdict, code: str) -> None:
-    """The verdict in words, in numbers and in maps; ``code`` makes the same verdict."""
+def draw(found: Verdict, code: str, about: str) -> None:
+    """The verdict in words, in numbers and in maps; ``code`` makes the same verdict, ``about`` says whose it is."""
+    about = f"{about} · read tokens of seed 0"
     with st.container(key="verdict"):
         headline, _, finding = literal(found.sentence).partition(": ")
         if found.causal:
@@ -86,26 +88,26 @@ def draw(found: Verdict, code: str) -> None:
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", found.name).strip("-")
     left, right = st.columns(2, gap="medium")
     with left:
-        _piece("leak_map", found, code, stem)
+        _piece("leak_map", found, code, stem, about)
     with right:
         if len(found.outputs):
-            _piece("gradient_map", found, code, stem)
+            _piece("gradient_map", found, code, stem, about)
         else:
             st.info("Gradients were not taken: the model has no `nn.Embedding` that reads the tokens.")
-    _piece("row_check", found, code, stem)
+    _piece("row_check", found, code, stem, about)
 
 
-def _piece(name: str, found: Verdict, code: str, stem: str) -> None:
+def _piece(name: str, found: Verdict, code: str, stem: str, about: str) -> None:
     figure = getattr(figures, name)(found, theme=shell.theme())
     told = f"from lab import figures\n{code}\n\nfigures.{name}(found).show()"
-    piece(name, caption(name)[0], figure, lambda: figures.table(name, found), told, f"{stem}-{name}")
+    piece(name, caption(name)[0], figure, lambda: figures.table(name, found), told, f"{stem}-{name}", about=about)
 
 
 def _number(label: str, value: float, help: str) -> None:
     st.metric(label, "nothing" if value == 0 else f"{value:.2g}", help=help, width=210)
 
 
-def _of_family() -> tuple[Verdict, str] | None:
+def _of_family() -> Found | None:
     """A preset with changes, judged on a small model of the same kind."""
     if "example" in st.session_state:
         st.session_state["leak-family"], st.session_state["leak-fields"] = st.session_state.pop("example")
@@ -119,7 +121,7 @@ def _of_family() -> tuple[Verdict, str] | None:
     _valid("leak-size", sizes)
     size = second.selectbox(
         "Size", sizes, key="leak-size", bind="query-params",
-        help="Its layers, loops and mixers; widths are made small, so that a verdict takes a moment.",
+        help="Its layers, passes and mixers; widths are made small, so that a verdict takes a moment.",
     )  # fmt: skip
     asked = third.text_input(
         "Changes", key="leak-fields", bind="query-params", placeholder="such as mixer=softmax pooling=linear loops=3",
@@ -134,16 +136,18 @@ def _of_family() -> tuple[Verdict, str] | None:
     config = strawberry.preset(f"{family}-{size}", **changes)
     small = shrunk(config)
     st.caption(
-        f"Judged on a small model of the same kind ({small.d_model} wide, {small.n_layers} layers, {small.loops} "
-        f"loop{'s' * (small.loops > 1)}) in double precision, where rounding stays below 1e-9."
+        f"Judged on a small model of the same kind ({small.d_model} wide, {small.n_layers} layers, "
+        f"{words.passes(small.loops)}) in double precision, where rounding stays below 1e-9."
     )
     with st.spinner("Changing later tokens and other rows, to see what moves…"):
         found = _verdict(json.dumps(config.to_dict(), sort_keys=True))
     more = "".join(f", {name}={value!r}" for name, value in changes.items())
-    return found, f'{CODE}found = verdict(strawberry.preset("{family}-{size}"{more}))'
+    whose = " ".join([f"{family}-{size}", *(f"{name}={value}" for name, value in changes.items())])
+    told = f'{CODE}found = verdict(strawberry.preset("{family}-{size}"{more}))'
+    return found, told, f"{whose} · seed {config.seed}"
 
 
-def _of_run() -> tuple[Verdict, str] | None:
+def _of_run() -> Found | None:
     """The chosen run: its own weights where there is a checkpoint, or a small model of the same kind."""
     job = shell.chosen()
     if job is None:
@@ -152,7 +156,7 @@ def _of_run() -> tuple[Verdict, str] | None:
             for other in jobs.every(jobs.runs_folder())[:5]:
                 st.button(f"Judge {other.name}", key=f"look-{other.name}", on_click=shell.choose, args=(other.name,))
         return None
-    described = notes.read(job.folder / "config.json") or job.request.get("config")
+    described = job.config
     if not described:
         st.info("This run has no configuration yet; it comes when its training begins.")
         return None
@@ -168,10 +172,11 @@ def _of_run() -> tuple[Verdict, str] | None:
         st.caption("Its own weights can be judged once it has saved a checkpoint.")
     with st.spinner("Changing later tokens and other rows, to see what moves…"):
         found = _verdict(json.dumps(described, sort_keys=True))
-    return found, f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").config)'
+    told = f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").config)'
+    return found, told, f"{job.name} · a small model of its kind · seed {described.get('seed', '?')}"
 
 
-def _of_weights(job: Job, saved: list[int]) -> tuple[Verdict, str] | None:
+def _of_weights(job: Job, saved: list[int]) -> Found | None:
     step = saved[-1]
     if len(saved) > 1:
         step = st.select_slider("Checkpoint", saved, value=step, key=f"leak-step-{job.name}")
@@ -185,10 +190,11 @@ def _of_weights(job: Job, saved: list[int]) -> tuple[Verdict, str] | None:
         st.session_state["leak-run"] = held
     if held is None or held[0] != key:
         return None
-    return held[1], f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").model({step}))'
+    told = f'{CODE}found = verdict(strawberry.open_run("runs/{job.name}").model({step}))'
+    return held[1], told, f"{job.name} · step {step} · seed {job.config.get('seed', '?')}"
 
 
-def _of_own() -> tuple[Verdict, str] | None:
+def _of_own() -> Found | None:
     """A person's own module, from a file or an import, judged in another process when they press the button."""
     st.warning(WARNING, icon=":material/warning:")
     first, second, third = st.columns([5, 2, 2], vertical_alignment="bottom")
@@ -215,7 +221,8 @@ def _of_own() -> tuple[Verdict, str] | None:
         st.code(OWN_EXAMPLE, language="python")
         return None
     more = f", vocab_size={vocabulary}" if vocabulary else ""
-    return held[1], f"from lab.own import judged_code\n\nfound = judged_code({source!r}{more}, seq_len={length})"
+    told = f"from lab.own import judged_code\n\nfound = judged_code({source!r}{more}, seq_len={length})"
+    return held[1], told, source
 
 
 def fields_of(asked: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab import figures, jobs, notes, recorded
+from lab import figures, jobs, recorded
 from lab.app import live, pulse, shell, words
 from lab.app.exhibit import piece
 from lab.app.glimpse import glimpse
@@ -222,7 +222,7 @@ def _samples(record: live.Record) -> None:
 
 def _leaks(job: Job) -> None:
     """The leak meter's finding for a model of this kind, as a sentence and as a map."""
-    described = notes.read(job.folder / "config.json") or job.request.get("config")
+    described = job.config
     if not described:
         st.caption("The run has no configuration yet.")
         return
@@ -240,7 +240,7 @@ def _leaks(job: Job) -> None:
 
 def _about(job: Job, what: str) -> str:
     """Which run and seed a picture shows, and what of it."""
-    return f"{job.name} · {what} · seed {(job.request.get('config') or {}).get('seed', '?')}"
+    return f"{job.name} · {what} · seed {job.config.get('seed', '?')}"
 
 
 @st.cache_data(max_entries=16, ttl=3600, show_spinner=False)

@@ -189,6 +189,7 @@ def _reliability(found: Pondered) -> None:
         lambda: figures.table("reliability", calibration),
         told,
         f"{found.run}-step-{found.step}-reliability",
+        about=found.label,
     )
 
 

@@ -70,7 +70,15 @@ def exhibited() -> None:
         exhibit(name, *args, says="What it shows.", **options)
     else:
         figure = getattr(figures, name)(*args, **options, theme=theme())
-        piece(name, "What it shows.", figure, lambda: figures.table(name, *args, **options), "its code", name)
+        piece(
+            name,
+            "What it shows.",
+            figure,
+            lambda: figures.table(name, *args, **options),
+            "its code",
+            name,
+            about="its run",
+        )
 
 
 @pytest.mark.parametrize("name", TABLES)
