@@ -88,7 +88,9 @@ class Config:
 
     tokenizer: str = training("bpe", "how text becomes tokens", ("bpe", "bytes", "chars"))
     train_fraction: float = training(0.8, "share of the text, by document, that is trained on")
-    depth: str = training("fixed", "passes in training: always loops, or drawn anew about loops", ("fixed", "random"))
+    depth: str = training(
+        "fixed", "passes in training: the number given (loops), or drawn anew about it", ("fixed", "random")
+    )
     backprop_loops: int = training(0, "passes, counted from the last, that gradients go back through; 0 is all", low=0)
     max_loops: int = training(10, "most passes that training adds while the loss is high", low=1, high=100)
     think_above: float = training(

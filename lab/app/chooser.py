@@ -142,7 +142,9 @@ def _tuned(preset: str) -> tuple[Config | None, str]:
         mixer = place("mixer", "Token mixer")
         mixer["help"] += "\n" + "".join(f"\n- `{name}`: {MIXERS[name].about}" for name in alone)
         changes["mixer"] = st.selectbox(options=mixers, accept_new_options=True, **mixer)
-        changes["loops"] = st.number_input(min_value=1, max_value=8, value=base.loops, **place("loops", "Loops"))
+        changes["loops"] = st.number_input(
+            min_value=1, max_value=8, value=base.loops, **place("loops", "Passes (loops)")
+        )
         if base.weights == "retention":
             pooling = list(fields["pooling"]["choices"])
             changes["pooling"] = st.selectbox(

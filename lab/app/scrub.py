@@ -72,7 +72,7 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
         with middle:
             _keep("loop", passes)
             loop = st.segmented_control(
-                "Loop", passes, default=passes[-1], key="loop", bind="query-params", required=True,
+                "Pass", passes, default=passes[-1], key="loop", bind="query-params", required=True,
                 help="The layers are run through several times; each pass sees weights rewritten once more.",
             )  # fmt: skip
         with right:

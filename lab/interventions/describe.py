@@ -223,7 +223,7 @@ class Loops(Intervention):
 
     def check(self, model: Any, loops: int) -> None:
         if model.config.recursion != "all":
-            raise InterventionError("a mixture of recursions chooses among the passes it has; leave loops as they are")
+            raise InterventionError("a mixture of recursions chooses among the passes it has; keep their number")
 
 
 def shortened(text: str, most: int = 40) -> str:

@@ -1,5 +1,6 @@
 """The pages that look at a run: what they show of it, and what they say when there is nothing to show."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +180,13 @@ def test_the_tokens_of_each_expert_are_named(draw: Draw, finished: Path) -> None
     assert "Whom each expert takes" in app.said
     (told,) = [table.value for table in app.dataframe if "tokens that lean to it" in table.value]
     assert list(told["expert"]) == ["E0", "E1", "E2", "E3"] and told["takes"].str.endswith("%").all()
+
+
+@pytest.mark.parametrize("page", [*PAGES, "compare", "generate", "leaks", "train"])
+def test_a_run_through_the_layers_is_a_pass_in_every_label(draw: Draw, finished: Path, page: str) -> None:
+    app = draw(page, finished, run="" if page == "train" else "berry", state={"reach": True}).whole()
+    widgets = [*app.segmented_control, *app.number_input, *app.select_slider, *app.slider, *app.selectbox]
+    told = [words for widget in widgets for words in (widget.label, getattr(widget, "help", "") or "")]
+    assert len(told) > 5
+    # The field of the configuration keeps its name, in parentheses.
+    assert not [words for words in [*told, app.said] if re.search(r"\bloops?\b(?!\))", words, re.IGNORECASE)]
