@@ -9,6 +9,7 @@ from lab.figures.theme import FigureError
 
 POOL_ABOVE = 256
 TICKS = 32
+SHORT = 10  # characters of a piece on an axis, where it stands on its side
 
 
 def escaped(piece: str) -> str:
@@ -37,8 +38,12 @@ def ticks(pieces: Sequence[str], stride: int = 1, most: int = TICKS) -> dict[str
         "tickmode": "array",
         "tickvals": places,
         # A leading space says little here, and turned on its side it reads as a letter; hover shows it.
-        "ticktext": [escaped(pieces[groups[place]].strip(" ") or " ") for place in places],
+        "ticktext": [escaped(_short(pieces[groups[place]].strip(" ") or " ")) for place in places],
     }
+
+
+def _short(piece: str) -> str:
+    return piece if len(piece) <= SHORT else piece[: SHORT - 1] + "…"
 
 
 def pool(weights: np.ndarray, most: int = POOL_ABOVE) -> tuple[np.ndarray, int]:

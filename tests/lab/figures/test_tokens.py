@@ -1,5 +1,7 @@
 """Token labels and pooling: properties."""
 
+from html import unescape
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ def test_labels_are_distinct_short_and_without_markup(pieces, stride):
     axis = tokens.ticks(pieces, stride, most=8)
     assert len(axis["tickvals"]) == len(axis["ticktext"]) <= 8
     assert max(axis["tickvals"]) < len(labels)
+    assert all(len(unescape(text)) <= tokens.SHORT for text in axis["ticktext"])
 
 
 def test_escaped_shows_what_cannot_be_seen():
