@@ -71,7 +71,7 @@ def map_pair(
     own.
     """
     titles = [
-        f"layer {layer % probe.layers} · pass {loop % probe.loops + 1} · {probe.map_name(layer, index)}"
+        f"layer {layer % probe.layers} · pass {loop % probe.loops + 1}<br>{probe.map_name(layer, index)}"
         for layer, loop, index in (left, right)
     ]
     panels = [_panel(probe, place, tokens) for place in (left, right)]
@@ -91,6 +91,8 @@ def map_pair(
         figure.update_xaxes(**panel.axis, tickangle=-90, showgrid=False, title_text="token read", row=1, col=col)
         figure.update_yaxes(**panel.axis, showgrid=False, autorange="reversed", row=1, col=col)
     figure.update_xaxes(matches="x", row=1, col=2)
+    # The same tokens: named once, at the left.
+    figure.update_yaxes(matches="y", showticklabels=False, automargin=False, row=1, col=2)
     figure.update_yaxes(title_text="token that reads", row=1, col=1)
     apart = maps.divergence(probe.map(*left), probe.map(*right))[1:]
     of = "rows" if alike else "rows' absolute weights"
@@ -101,7 +103,7 @@ def map_pair(
         about=f"{probe.label} · Jensen–Shannon divergence of the {of} {apart.mean():.3f} nats on average (0 same, "
         f"0.693 disjoint){'' if alike else ' · each on its own range'}{_note(panels)}",
         name="map_pair",
-        height=560,
+        height=584,
     )
 
 
@@ -132,8 +134,9 @@ def map_grid(probe: Probe, *, layer: int = 0, loop: int = 0, theme: str = "light
     places = range(len(traces))
     figure.add_traces(traces, [place // across + 1 for place in places], [place % across + 1 for place in places])
     figure.update_layout(coloraxis=map_colours(theme, panels, EXACT_CELLS))
-    figure.update_xaxes(showticklabels=False, showgrid=False)
-    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    # Measuring 32 axes for labels that they don't have takes longer than drawing the maps.
+    figure.update_xaxes(showticklabels=False, showgrid=False, automargin=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed", automargin=False)
     return finish(
         figure,
         theme,
