@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lab.app import reach
+from lab.app import models, reach
 from lab.app.scrub import Place
 from lab.figures.captions import caption
 from lab.jobs import Job
@@ -20,7 +20,7 @@ def influential(job: Job, place: Place) -> None:
     with reach.drawer("Influential tokens: what moved a prediction", "influential", ":material/ads_click:") as is_open:
         if not is_open:
             return
-        subject = reach.subject_of(job, place.probe)
+        subject = models.subject_of(job, place.probe)
         if subject is None:
             return
         st.markdown(SAYS)
@@ -40,28 +40,26 @@ def influential(job: Job, place: Place) -> None:
         reach.show("influence", caption("influence")[0], found, told(subject, position))
 
 
-def told(subject: reach.Subject, position: int) -> str:
+def told(subject: models.Subject, position: int) -> str:
     """Python that finds the same, as ``found``."""
     lines = [
         "import strawberry",
         "from lab import figures",
         "from lab.measure.influence import influence",
         "",
-        f'run = strawberry.open_run("runs/{subject.folder.name}")',
-        f"text = {subject.text!r}",
-        f"found = influence(run.model({subject.step}), run.tokenizer, text, {position}, step={subject.step}, "
-        f"run={subject.folder.name!r}, max_tokens={subject.tokens})",
+        *subject.code,
+        f"found = influence(run.model({subject.step}), run.tokenizer, text, {position}, {subject.named})",
     ]
     return "\n".join(lines)
 
 
-@st.cache_resource(max_entries=8, hash_funcs=reach.HASHED, **reach.KEEP)
-def _influence(subject: reach.Subject, written: int, position: int) -> Influence:
+@st.cache_resource(max_entries=8, hash_funcs=models.HASHED, **models.KEEP)
+def _influence(subject: models.Subject, written: int, position: int) -> Influence:
     del written
-    model, tokenizer = reach.model_of(subject)
+    held = models.loaded(subject.folder, subject.step)
     taken = reach.before_of(subject).probe
-    with reach.alone():
-        return influence(model, tokenizer, subject.text, min(position, taken.tokens - 1), taken=taken)
+    with models.alone():
+        return influence(held.model, held.tokenizer, subject.text, min(position, taken.tokens - 1), taken=taken)
 
 
 def _escaped(text: str) -> str:

@@ -4,25 +4,25 @@ Nothing is loaded or computed before the panel is open and its button pressed; t
 on one thread, and both the model and what was found stay in small caches.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
-from lab import figures, process, recorded
+from lab import figures
+from lab.app import models
 from lab.app.exhibit import piece
+from lab.app.models import Subject, subject_of
 from lab.app.scrub import Place
 from lab.app.shell import theme
 from lab.figures.captions import caption
 from lab.interventions import Effect, Intervention, Loops, Seen, compared, seen
 from lab.jobs import Job
 from lab.probe import Probe
-from strawberry.errors import RunError, StrawberryError
-from strawberry.runs import open_run
+from strawberry.errors import StrawberryError
 
 # A line of text has sixteen tokens: on a narrow page it scrolls rather than to write them over one another.
 STYLE = """<style>
@@ -31,23 +31,6 @@ STYLE = """<style>
   .st-key-exhibit-reach-effect_tokens .strawberry-canvas {min-width: 860px}
 }
 </style>"""
-# Taps belong to the model, and torch has one number of threads for all: one at a time.
-_alone = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A checkpoint and the text that its model reads."""
-
-    folder: Path
-    step: int
-    text: str
-    tokens: int
-
-    @property
-    def written(self) -> int:
-        """When the checkpoint was completed: another one of the same step is another model."""
-        return (self.folder / "checkpoints" / f"step-{self.step}" / "manifest.json").stat().st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -94,23 +77,6 @@ def drawer(label: str, key: str, icon: str) -> Iterator[bool]:
             st.error(f"{text[:1].upper()}{text[1:].rstrip('.')}.", icon=":material/error:")
 
 
-def subject_of(job: Job, probe: Probe) -> Subject | None:
-    """The checkpoint nearest to a probe, with the probe's text; says which one it is, or that there is none yet."""
-    steps = recorded.checkpoints(job.folder)
-    if not steps:
-        st.info(
-            "There is no checkpoint of this run yet, and only a model itself can be changed. One is saved now and "
-            "then while it trains, and whenever it is paused or stopped on the Train page.",
-            icon=":material/hourglass_top:",
-        )
-        return None
-    here = probe.step or 0
-    step = min(steps, key=lambda one: (abs(one - here), one))
-    same = "the very model of the look above" if step == here else f"the nearest to the look above, of step {here:,}"
-    st.caption(f"It is done to the checkpoint of **step {step:,}**, {same}; the run itself stays as it is.")
-    return Subject(job.folder, step, probe.text, probe.tokens)
-
-
 def _passes(probe: Probe) -> list[Intervention]:
     """Another number of passes, where the person chooses one."""
     if probe.config.get("recursion", "all") != "all":
@@ -149,20 +115,31 @@ def _result(effect: Effect, asked: Asked, redraw: Callable[[str], None]) -> None
     st.html(STYLE)
     before, after = effect.mean_loss
     first, second, third = st.columns([2, 2, 5], vertical_alignment="center")
-    first.metric(
-        "Mean loss, nats per token", f"{after:.3f}", f"{after - before:+.3f} from {before:.3f}", delta_color="inverse"
-    )
-    second.metric("Likeliest next token is another", f"{effect.changed:.0%}", help="Share of all tokens of the text.")
+    if effect.asked.any():
+        unit, likeliest, of = ("token", "next token", "all tokens of the text") if effect.of_text else (
+            "answer", "answer", "the answers that the task asks for in this text"
+        )  # fmt: skip
+        moved = f"{after - before:+.3f} from {before:.3f}"
+        first.metric(f"Mean loss, nats per {unit}", f"{after:.3f}", moved, delta_color="inverse")
+        second.metric(f"Likeliest {likeliest} is another", f"{effect.changed:.0%}", help=f"Share of {of}.")
+    else:
+        first.info("The task asks for nothing in this text, so there is nothing to score.")
     third.markdown("**Done:** " + "; ".join(each.words for each in effect.interventions) + ".")
     code = told(asked)
     show("effect_tokens", caption("effect_tokens")[0], effect, code)
     key = f"reach-token-{abs(hash(asked))}"
     position = st.slider(
-        "Prediction after token", 0, effect.tokens - 1, int(effect.kl.argmax()), key=key,
-        help="At first the token whose prediction changed most.",
+        "Prediction after token", 0, effect.tokens - 1, _most(effect), key=key,
+        help=f"At first the token whose {'prediction' if effect.of_text else 'answer'} changed most.",
     )  # fmt: skip
     show("effect_distribution", caption("effect_distribution")[0], effect, code, position=position)
     redraw(code)
+
+
+def _most(effect: Effect) -> int:
+    """The token after which a prediction that is judged changed most, or any where none is."""
+    kl = np.where(effect.asked, effect.kl, -1) if effect.asked.any() else effect.kl
+    return int(kl.argmax())
 
 
 def show(name: str, says: str, subject: Any, code: str, **options: Any) -> None:
@@ -201,13 +178,11 @@ def told(asked: Asked) -> str:
         "from lab import figures",
         f"from lab.interventions import {', '.join([*names, 'effect'])}",
         "",
-        f'run = strawberry.open_run("runs/{subject.folder.name}")',
+        *subject.code,
         "changes = [",
         *(f"    {each.code}," for each in asked.interventions),
         "]",
-        f"text = {subject.text!r}",
-        f"found = effect(run.model({subject.step}), run.tokenizer, text, changes, step={subject.step}, "
-        f"run={subject.folder.name!r}, max_tokens={subject.tokens})",
+        f"found = effect(run.model({subject.step}), run.tokenizer, text, changes, {subject.named})",
     ]
     return "\n".join(lines)
 
@@ -223,49 +198,25 @@ def before_of(subject: Subject) -> Seen:
     return _before(subject, subject.written)
 
 
-def model_of(subject: Subject) -> tuple[Any, Any]:
-    """The checkpoint's model and tokenizer; hold :func:`alone` while it runs."""
-    return _model(subject.folder, subject.step, subject.written)
-
-
-def alone() -> threading.Lock:
-    """Who has this may run a model."""
-    return _alone
-
-
-KEEP: dict[str, Any] = {"ttl": 900, "show_spinner": False}
-HASHED: dict[str | type[Any], Callable[[Any], Any]] = {Subject: repr}
-
-
-@st.cache_resource(max_entries=2, **KEEP)
-def _model(folder: Path, step: int, written: int) -> tuple[Any, Any]:
-    del written
-    run = open_run(folder)
-    size = sum(part.stat().st_size for part in (folder / "checkpoints" / f"step-{step}").iterdir())
-    if 3 * size > process.free_memory():
-        raise RunError("there is not enough free memory to load this model; close something, or choose a smaller run")
-    return run.model(step), run.tokenizer
-
-
-@st.cache_resource(max_entries=4, hash_funcs=HASHED, **KEEP)
+@st.cache_resource(max_entries=4, hash_funcs=models.HASHED, **models.KEEP)
 def _before(subject: Subject, written: int) -> Seen:
     del written
     return _seen(subject, ())
 
 
-@st.cache_resource(max_entries=8, hash_funcs=HASHED, **KEEP)
+@st.cache_resource(max_entries=8, hash_funcs=models.HASHED, **models.KEEP)
 def _effect(subject: Subject, written: int, codes: tuple[str, ...], _interventions: tuple[Intervention, ...]) -> Effect:
     del written, codes
     before, after = before_of(subject), _seen(subject, _interventions)
-    return compared(before, after, _interventions, model_of(subject)[1])
+    return compared(before, after, _interventions, models.loaded(subject.folder, subject.step).tokenizer)
 
 
 def _seen(subject: Subject, interventions: Sequence[Intervention]) -> Seen:
-    model, tokenizer = model_of(subject)
-    with _alone:
+    held = models.loaded(subject.folder, subject.step)
+    with models.alone():
         return seen(
-            model, tokenizer, subject.text, interventions,
-            step=subject.step, run=subject.folder.name, max_tokens=subject.tokens,
+            held.model, held.tokenizer, subject.text, interventions, step=subject.step, run=subject.folder.name,
+            max_tokens=subject.tokens, answers=held.answers,
         )  # fmt: skip
 
 

@@ -115,12 +115,13 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "effect_tokens": (
         "**The text, each token coloured by what a change inside the model did to its own prediction**: red costs more "
-        "than before, blue less. *Surprising would be:* a change that helps, or one that harms a single kind of token.",
+        "than before, blue less. Of a task it is the answer that is asked for after the token; others stay blank. "
+        "*Surprising would be:* a change that helps, or one that harms a single kind of token.",
         "02_retention_by_hand",
     ),
     "effect_distribution": (
-        "**What the model expects next**, as it is and altered; ✓ is what follows in the text. *Surprising would be:* "
-        "a new favourite that fits as well as the old one.",
+        "**What the model expects next**, as it is and altered; ✓ is what follows in the text, or what a task asks "
+        "for. *Surprising would be:* a new favourite that fits as well as the old one.",
         "02_retention_by_hand",
     ),
     "effect_map": (

@@ -14,12 +14,17 @@ LONGEST = 9  # characters for which a cell has room
 def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None, theme: str = "light") -> go.Figure:
     """The text, line by line, each token coloured by how much its own prediction got worse (red) or better (blue).
 
-    The first token of the text is predicted by nobody and stays blank. Colour grows with the root of the change.
+    The first token of the text is predicted by nobody and stays blank. Of a task, the tokens after which it asks for an
+    answer have the colour of that answer, and all others stay blank. Colour grows with the root of the change.
     """
     c = colours(theme)
     start, stop = naming.part(effect.tokens, tokens)
-    cost = np.append(np.float32(np.nan), effect.difference.astype(np.float32))[start:stop]
-    losses = [np.append(np.nan, probe.loss)[start:stop] for probe in (effect.before, effect.after)]
+    # A token of a text is what is predicted; an answer stands nowhere in the text.
+    missing = (1, 0) if effect.of_text else (0, 1)
+    cost, *losses = (
+        np.pad(values.astype(np.float32), missing, constant_values=np.nan)[start:stop]
+        for values in (effect.difference, effect.before.loss, effect.after.loss)
+    )
     pieces = effect.pieces[start:stop]
     across = ACROSS * (2 if np.mean([len(piece) for piece in pieces]) < 2 else 1)
     across = min(across, len(pieces))
@@ -29,6 +34,9 @@ def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None, them
         return np.pad(values, (0, lines * across - len(values)), constant_values=fill).reshape(lines, across)  # type: ignore[call-overload]
 
     names = np.array(naming.names(pieces, start), dtype=object)
+    if not effect.of_text:
+        answers = [naming.escaped(answer) for answer in [*effect.before.answers, "–"][start:stop]]
+        names = np.array([f"{answer}</b> after <b>{name}" for answer, name in zip(answers, names, strict=True)], object)
     largest = max(float(np.quantile(np.abs(cost[~np.isnan(cost)]), 0.98)) if np.isfinite(cost).any() else 0.0, 0.01)
     figure = go.Figure(
         go.Heatmap(
@@ -56,24 +64,31 @@ def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None, them
         ticktext=[str(start + line * across) for line in range(lines)],
     )  # fmt: skip
     before, after = effect.mean_loss
+    unit, likeliest = ("token", "next token") if effect.of_text else ("answer", "answer")
+    title = f"Mean loss {before:.3f} → {after:.3f} nats per {unit} ({after - before:+.3f})"
+    told = f"the likeliest {likeliest} is another one after {effect.changed:.0%} of the tokens"
+    if not effect.of_text:
+        told += " that are asked about"
+    if not effect.asked.any():
+        title, told = "The task asks for nothing in this text", "so no prediction of it is judged"
     return finish(
         figure,
         theme,
-        title=f"Mean loss {before:.3f} → {after:.3f} nats per token ({after - before:+.3f})",
-        about=f"{effect.label} · red: predicted worse than before, blue: better · the likeliest next token is another "
-        f"one after {effect.changed:.0%} of the tokens",
+        title=title,
+        about=f"{effect.label} · red: predicted worse than before, blue: better · {told}",
         name="effect_tokens",
         height=max(200, 116 + 27 * lines),
     )
 
 
 def effect_distribution(effect: Effect, *, position: int = 0, theme: str = "light") -> go.Figure:
-    """The likeliest next tokens after one token, before and after; the one that follows in the text is marked."""
+    """The likeliest next tokens after one token, before and after; the one that follows in the text, or that the task
+    asks for, is marked."""
     if not 0 <= position < effect.tokens:
         raise FigureError(f"position must be one of 0 to {effect.tokens - 1}; got {position}")
     c = colours(theme)
     rows = effect.distribution(position)
-    following = effect.pieces[position + 1] if position + 1 < effect.tokens else None
+    following = effect.before.answers[position] if position + 1 < effect.tokens and effect.asked[position] else None
     labels = [f"{naming.escaped(piece)}{' ✓' if piece == following else ''}" for piece, _, _ in rows]
     places = np.arange(len(rows), dtype=np.int8)
     figure = go.Figure()
@@ -99,7 +114,9 @@ def effect_distribution(effect: Effect, *, position: int = 0, theme: str = "ligh
     told = f"{effect.label} · changed by {effect.kl[position]:.3f} nats (KL)"
     if following is not None:
         before, after = (probe.loss[position] for probe in (effect.before, effect.after))
-        told += f" · ✓ true next token, loss {before:.3f} → {after:.3f}"
+        told += f" · ✓ {'true next token' if effect.of_text else 'what is asked for'}, loss {before:.3f} → {after:.3f}"
+    elif not effect.of_text:
+        told += " · nothing is asked here"
     return finish(
         figure,
         theme,

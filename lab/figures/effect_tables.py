@@ -12,12 +12,17 @@ from lab.measure.influence import Influence
 
 
 def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None) -> pd.DataFrame:
-    """One line per token that is predicted: its loss before and after in nats, and how the prediction changed."""
+    """One line per token that is predicted, or after which a task asks: loss before and after in nats, and how the
+    prediction changed."""
     start, stop = naming.part(effect.tokens, tokens)
-    places = np.arange(max(start, 1), max(stop, 2))
-    predicted = places - 1
+    if effect.of_text:
+        places = np.arange(max(start, 1), max(stop, 2))
+        predicted, answers = places - 1, {}
+    else:
+        predicted = places = start + np.flatnonzero(effect.asked[start:stop])
+        answers = {"answer": [effect.before.answers[place] for place in places]}
     return pd.DataFrame({
-        "token": [f"{place} {effect.pieces[place]}" for place in places],
+        "token": [f"{place} {effect.pieces[place]}" for place in places], **answers,
         "loss before": effect.before.loss[predicted], "loss after": effect.after.loss[predicted],
         "change": effect.difference[predicted], "KL": effect.kl[predicted],
         "likeliest before": [effect.names[place][0] for place in predicted],
@@ -27,7 +32,7 @@ def effect_tokens(effect: Effect, *, tokens: tuple[int, int] | None = None) -> p
 
 def effect_distribution(effect: Effect, *, position: int = 0) -> pd.DataFrame:
     """One line per likely next token: its probability before and after, and whether it follows in the text."""
-    following = effect.pieces[position + 1] if position + 1 < effect.tokens else None
+    following = effect.before.answers[position] if position + 1 < effect.tokens and effect.asked[position] else None
     made = pd.DataFrame(effect.distribution(position), columns=["next token", "before", "after"])
     return made.assign(follows=made["next token"] == following)
 

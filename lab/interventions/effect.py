@@ -1,6 +1,6 @@
 """What a change inside a model does: loss, predictions and the whole probe, before and after, over one text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,18 +77,29 @@ class Effect:
 
     @property
     def difference(self) -> np.ndarray:
-        """(T−1,) nats: how much more token t + 1 costs than before."""
+        """(T−1,) nats: how much more the target of token t costs than before; NaN where nothing is asked."""
         return self.after.loss - self.before.loss
 
     @property
+    def of_text(self) -> bool:
+        """Whether each target is the text's next token; otherwise they are a task's answers, where it asks for any."""
+        return np.array_equal(self.before.targets, self.before.ids[1:])
+
+    @property
+    def asked(self) -> np.ndarray:
+        """(T,) whether the prediction after a token is judged: all of a text's, a task's where it asks."""
+        return np.ones(self.tokens, dtype=bool) if self.of_text else np.append(~np.isnan(self.before.loss), False)
+
+    @property
     def mean_loss(self) -> tuple[float, float]:
-        """Mean loss before and after, nats per token."""
-        return float(self.before.loss.mean()), float(self.after.loss.mean())
+        """Mean loss before and after, nats per target that is asked for; NaN where none is."""
+        return self.before.mean_loss, self.after.mean_loss
 
     @property
     def changed(self) -> float:
-        """Share of positions whose likeliest next token is another one than before."""
-        return float((self.likeliest[:, 0] != self.likeliest[:, SHOWN]).mean())
+        """Share of the predictions that are judged whose likeliest token is another than before; NaN where none is."""
+        others = (self.likeliest[:, 0] != self.likeliest[:, SHOWN])[self.asked]
+        return float(others.mean()) if len(others) else float("nan")
 
     def distribution(self, position: int) -> list[tuple[str, float, float]]:
         """(piece, probability before, after) of the likeliest next tokens after ``position``, likeliest first."""
@@ -108,15 +119,18 @@ def effect(
     step: int | None = None,
     run: str | None = None,
     max_tokens: int = 256,
+    answers: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Effect:
     """Read the first ``max_tokens`` tokens of ``text`` without and with ``interventions``, and compare.
 
+    ``answers`` gives the target after each token of a task, as ``strawberry.data.Dataset.answers``.
     Raises :class:`InterventionError` when the model has not what is to be changed, when a change turns its predictions
     into no numbers, or for fewer than two tokens; :class:`strawberry.errors.TraceError` for what cannot be replaced.
     """
     chosen = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
-    before = seen(model, tokenizer, text, step=step, run=run, max_tokens=max_tokens)
-    after = seen(model, tokenizer, text, chosen, step=step, run=run, max_tokens=max_tokens)
+    more: dict[str, Any] = {"step": step, "run": run, "max_tokens": max_tokens, "answers": answers}
+    before = seen(model, tokenizer, text, **more)
+    after = seen(model, tokenizer, text, chosen, **more)
     return compared(before, after, chosen, tokenizer)
 
 
@@ -130,6 +144,7 @@ def seen(
     step: int | None = None,
     run: str | None = None,
     max_tokens: int = 256,
+    answers: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Seen:
     """What a model does with a text while ``interventions`` last."""
     ids = list(tokenizer.encode(text))[:max_tokens]
@@ -146,8 +161,9 @@ def seen(
             raise InterventionError(f"the predictions are no numbers any more ({told}); try a smaller change")
         name = run or model.config.family
         taken = probe(
-            reached, tokenizer, text, step=step, run=f"{name}, altered" if interventions else run, max_tokens=max_tokens
-        )
+            reached, tokenizer, text, step=step, run=f"{name}, altered" if interventions else run,
+            max_tokens=max_tokens, answers=answers,
+        )  # fmt: skip
     return Seen(taken, logits.log_softmax(dim=-1).cpu().numpy())
 
 

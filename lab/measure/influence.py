@@ -4,7 +4,7 @@ Three answers to one question, side by side because none of them is the truth. A
 after one position, and have one number per token of the text; where the model is causal, later tokens have 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from lab.probe import Probe, probe
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 from strawberry.retention.mechanism import RetentionState
+from strawberry.scoring import IGNORED
 from strawberry.sharing import visits
 from strawberry.state import State
 from strawberry.tap import Listener, intervene
@@ -37,7 +38,8 @@ class Influence:
     """How much each of T tokens moved the prediction of ``target`` after token ``position``.
 
     map: (T,) shares ≥ 0 that sum to 1. gradient: (T,) nats ≥ 0. removal: (T,) nats, above 0 where the token made the
-    target likelier. log_p: of the target. true: whether the target is the token that follows in the text.
+    target likelier. log_p: of the target. true: whether the target is the token that follows in the text, or that the
+    task asks for.
     """
 
     probe: Probe
@@ -80,21 +82,23 @@ def influence(
     run: str | None = None,
     max_tokens: int = 256,
     taken: Probe | None = None,
+    answers: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Influence:
     """What moved the prediction after token ``position`` of the first ``max_tokens`` tokens of ``text``.
 
-    target: a token id; None is the token that follows, or the likeliest one after the text's last token. ``taken`` is a
-    probe of this model and text, where there is one already. Raises :class:`InfluenceError` for a position or a target
-    that does not exist.
+    target: a token id; None is the token that follows, or that a task asks for there, and where there is none the
+    likeliest one. ``taken`` is a probe of this model and text, where there is one already; ``answers`` gives the target
+    after each token of a task, as ``strawberry.data.Dataset.answers``. Raises :class:`InfluenceError` for a position or
+    a target that does not exist.
     """
-    taken = taken or probe(model, tokenizer, text, step=step, run=run, max_tokens=max_tokens)
+    taken = taken or probe(model, tokenizer, text, step=step, run=run, max_tokens=max_tokens, answers=answers)
     if not 0 <= position < taken.tokens:
         raise InfluenceError(f"there is no token {position}; the text has tokens 0 to {taken.tokens - 1}")
     if target is not None and not 0 <= target < model.config.vocab_size:
         raise InfluenceError(f"there is no token id {target}; the model knows 0 to {model.config.vocab_size - 1}")
-    following = int(taken.ids[position + 1]) if position + 1 < taken.tokens else None
+    following = int(taken.targets[position]) if position + 1 < taken.tokens else IGNORED
     if target is None:
-        target = int(taken.arrays["top.ids"][position, 0]) if following is None else following
+        target = int(taken.arrays["top.ids"][position, 0]) if following == IGNORED else following
     device = next(model.parameters()).device
     tokens = torch.from_numpy(taken.ids.astype(np.int64))[None].to(device)
     with evaluating(model):

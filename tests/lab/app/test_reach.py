@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from lab import figures
-from lab.app import reach
+import strawberry
+from lab import figures, look
+from lab.app import models, reach
 from lab.interventions import Intervention
 from tests.lab.app.conftest import tiny, trained
 
@@ -36,7 +37,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Intervention, ...]]:
         return real(model, tokenizer, text, interventions, **more)
 
     monkeypatch.setattr(reach, "seen", noted)
-    for cached in (reach._model, reach._before, reach._effect):
+    for cached in (models._loaded, reach._before, reach._effect):
         cached.clear()
     return seen
 
@@ -162,3 +163,28 @@ def test_every_family_can_be_reached_into(draw: Draw, tmp_path: Path, family: st
     app = done(opened(draw, "attention", tmp_path, run=family))
     assert "head 0 of layer 0 is silent" in app.said
     assert bool([one for one in app.number_input if one.key == "reach-loops"]) == (family != "mor")
+
+
+@pytest.mark.parametrize(("data", "unit"), [("mqar:pairs=4", "answer"), ("markov:symbols=4", "token")])
+def test_a_run_on_a_task_is_scored_by_its_answers(
+    draw: Draw, tmp_path: Path, data: str, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    fields = {"tokenizer": "bpe", "vocab_size": 64, "n_experts": 1, "top_k": 1}
+    list(strawberry.train(tiny("gpt", **fields), data, runs / "task", 3))
+    look.take(runs / "task", "")
+    app = done(opened(draw, "attention", runs, run="task"))
+    mean = app.metric[0]
+    assert mean.label == f"Mean loss, nats per {unit}"
+    assert ("scored are the answers" in app.said) == (unit == "answer")
+    asked = app.session_state["reached"]
+    effect = reach.effect_of(asked)
+    assert effect.of_text == (unit == "token") and mean.value == f"{effect.mean_loss[1]:.3f}"
+    # The code that is given away scores the same.
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, Any] = {}
+    exec(reach.told(asked), told)
+    assert told["found"].mean_loss == effect.mean_loss
+    app = draw("attention", runs, state={"influential": True}, run="task").whole()
+    app.button(key="influential-do").click().run()
+    assert any("What moved" in figure for figure in app.whole().figures)

@@ -8,6 +8,7 @@ import torch
 
 import lab.interventions as interventions
 import strawberry
+from lab import figures
 from lab.interventions import (
     ForceExpert,
     Intervention,
@@ -19,6 +20,7 @@ from lab.interventions import (
     Transplant,
     effect,
 )
+from lab.measure.influence import influence
 from strawberry.data import Tokenizer
 from strawberry.errors import StrawberryError
 from strawberry.model import Strawberry
@@ -155,3 +157,42 @@ def test_texts_too_short_and_predictions_that_are_no_numbers(model: Strawberry, 
     broken.embedding.weight.data.fill_(float("nan"))
     with pytest.raises(InterventionError, match="no numbers any more"):
         effect(broken, tokenizer, "some text", Loops(2))
+
+
+def test_of_a_task_the_answers_are_scored_that_it_asks_for() -> None:
+    small = {"seq_len": 32, "d_model": 16, "d_qkv": 16, "d_ff": 16, "vocab_size": 64}
+    config = strawberry.preset("gpt-pico", **small)
+    task = strawberry.data.load("mqar:pairs=4", config)
+    model, text = strawberry.build(config).eval(), task.passage()
+    found = effect(model, task.tokenizer, text, SilenceHead(0, 0), answers=task.answers)
+    ids = task.tokenizer.encode(text)
+    targets = torch.from_numpy(task.answers(ids))[:-1]
+    asked = targets != -100
+    assert not found.of_text and 0 < asked.sum() < len(targets)
+    assert found.asked.tolist() == [*asked.tolist(), False]
+    logits = model(torch.tensor([ids]))[0, :-1]
+    loss = torch.nn.functional.cross_entropy(logits[asked], targets[asked])
+    assert found.mean_loss[0] == pytest.approx(loss.item(), rel=1e-5)
+    others = found.likeliest[:-1, 0] != found.likeliest[:-1, 5]
+    assert found.changed == pytest.approx(others[asked.numpy()].mean())
+    # Scored as text, it would be another number: the next tokens are mostly noise.
+    as_text = effect(model, task.tokenizer, text, SilenceHead(0, 0))
+    assert as_text.of_text and as_text.asked.all() and as_text.mean_loss[0] != pytest.approx(loss.item(), rel=1e-3)
+
+    figure, table = figures.effect_tokens(found), figures.table("effect_tokens", found)
+    shown = np.asarray(figure.data[0].z).ravel()[: found.tokens]
+    assert np.isfinite(shown).tolist() == found.asked.tolist()
+    assert "nats per answer" in figure.layout.title.text and "nats per token" not in figure.layout.title.text
+    assert list(table["answer"]) == task.tokenizer.pieces(targets[asked].tolist())
+    place, elsewhere = int(np.flatnonzero(found.asked)[0]), int(np.flatnonzero(~found.asked)[0])
+    marked = figures.table("effect_distribution", found, position=place).query("follows")["next token"]
+    assert set(marked) <= {found.before.answers[place]}
+    assert "nothing is asked here" in figures.effect_distribution(found, position=elsewhere).layout.title.subtitle.text
+    blind = effect(model, task.tokenizer, "k1 v1 k2 v2", SilenceHead(0, 0), answers=task.answers)
+    assert not blind.asked.any() and np.isnan(blind.changed)
+    assert "asks for nothing" in figures.effect_tokens(blind).layout.title.text
+    assert figures.table("effect_tokens", blind).empty
+
+    cause = influence(model, task.tokenizer, text, place, answers=task.answers)
+    assert (cause.target, cause.true) == (found.before.answers[place], True)
+    assert not influence(model, task.tokenizer, text, elsewhere, answers=task.answers).true
