@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.figures.filmstrip import frame_names
+from lab.figures.filmstrip import frame_names, readers
 from lab.figures.theme import colours, finish, subplots
 from lab.probe import Probe
 
@@ -63,7 +63,9 @@ def weight_change(
     # From 0, or as far below as the lines go.
     lowest = min(0.0, 1.1 * float(np.nanmin(cosines)))
     short = [name.removeprefix("pass ") for name in names]
-    figure.update_xaxes(tickvals=list(range(probe.frames)), ticktext=short, tickangle=0)
+    # Marks that are not seen keep the first name from the 0 of the other axis.
+    away = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}
+    figure.update_xaxes(tickvals=list(range(probe.frames)), ticktext=short, tickangle=0, **away)
     figure.update_xaxes(title_text="pass", row=2)
     sizes = np.stack([probe.measure("rms", layer, p, which=which)[:, chunk] for p in probe.projections])
     grows = bool(sizes.max() > 30 * max(sizes.min(), 1e-12))
@@ -75,7 +77,7 @@ def weight_change(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · how {symbol} moves over the passes",
-        about=f"{probe.label} · chunk {chunk % probe.chunks} of {probe.chunks}",
+        about=f"{probe.label} · {readers(probe, chunk)}",
         name="weight_change",
         height=520,
     )

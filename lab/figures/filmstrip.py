@@ -25,6 +25,17 @@ def frame_names(frames: int) -> list[tuple[str, str]]:
     return [("base", "generated"), *((f"pass {r}", f"pass {r}") for r in range(1, frames))]
 
 
+def readers(probe: Probe, chunk: int) -> str:
+    """Who reads with the weights of a chunk: "for tokens 192–255", "for all tokens", or one token of its own."""
+    if probe.chunk is None:
+        return "for all tokens"
+    first = chunk % probe.chunks * probe.chunk
+    last = min(first + probe.chunk, probe.tokens) - 1
+    if probe.config["pooling"] in ("linear", "delta") or first == last:
+        return f"for token {last}"
+    return f"for tokens {first}–{last}"
+
+
 def panel_title(symbol: str, name: str, size: float, frames: int) -> str:
     """ "wC · pass 1, RMS 1.2", or on two short lines where there are many panels."""
     shown = f"{size:.0f}" if 10 <= size < 1000 else f"{size:.2g}".replace("e+0", "e").replace("e+", "e")
@@ -56,7 +67,6 @@ def filmstrip(
     rows, columns = probe.picture_grid(projection)
     shape = "×".join(str(size) for size in probe.shape(projection))
     shown = "every entry" if len(rows) * len(columns) == np.prod(probe.shape(projection)) else "a grid of its entries"
-    number = probe.kept_chunks[-1] if chunk == -1 else chunk % probe.chunks
     return _draw(
         sides,
         sizes,
@@ -67,7 +77,7 @@ def filmstrip(
         ranges,
         theme,
         f"Layer {layer % probe.layers} · {projection} · wC and wT over the passes",
-        f"{probe.label} · chunk {number} of {probe.chunks} · {shape}, {shown}",
+        f"{probe.label} · {readers(probe, chunk)} · {shape}, {shown}",
     )
 
 

@@ -1,10 +1,13 @@
 """Singular spectra of the made weights, pass by pass."""
 
+import math
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from lab.figures.filmstrip import frame_names
+from lab.figures.filmstrip import frame_names, readers
 from lab.figures.theme import colours, finish, scale
 from lab.probe import Probe
 
@@ -41,13 +44,23 @@ def spectrum(
             line={"color": shades[r], "width": 4 if r == frame else 2, "dash": "dot" if r == 0 else "solid"},
             hovertemplate=f"<b>{symbol} · {name}</b><br>singular value %{{x}}: %{{y:.4g}}<extra></extra>",
         )
-    figure.update_yaxes(type="log", title_text="singular value", exponentformat="none")
+    figure.update_yaxes(
+        type="log", title_text="singular value", **_ticks(max(float(values.min()), floor), float(values.max()))
+    )
     figure.update_xaxes(title_text="number, largest first")
     return finish(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · singular values of {symbol} ({projection})",
-        about=f"{probe.label} · chunk {chunk % probe.chunks} of {probe.chunks}",
+        about=f"{probe.label} · {readers(probe, chunk)}",
         name="spectrum",
         height=420,
     )
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 of each decade, or at its beginning where there are many, written in full."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    within = (1, 2, 5) if last - first <= 3 else (1,)
+    marks = [mark * 10.0**power for power in range(first, last + 1) for mark in within]
+    return {"tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}
