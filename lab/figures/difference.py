@@ -57,6 +57,8 @@ def weight_difference(
     largest = float(np.quantile(np.abs(np.stack([first, second])), 0.995)) or 1.0
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
+    figure.update_xaxes(title_text="column (input)", col=1)
+    figure.update_yaxes(title_text="row (output)", col=1)
     figure.update_layout(
         coloraxis={
             "colorscale": scale(c.diverging),
@@ -71,7 +73,8 @@ def weight_difference(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · {projection} · {symbol}: {names[0]} against {names[1]}",
-        about=f"{probe.label if same else f'{probe.label} against {other.label}'} · RMS of the difference {share:.1%}",
+        about=f"{probe.label if same else f'{probe.label} against {other.label}'} · RMS of the difference: {share:.1%} "
+        "of the second's",
         name="weight_difference",
         height=360,
     )
