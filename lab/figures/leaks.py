@@ -13,7 +13,7 @@ ROWS = ("other rows replaced", "other rows removed")
 
 
 def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
-    """Row p: tokens from p on were changed. Column t: how far output t moved. Left of the diagonal all must stay dark.
+    """Row p: tokens from p on were changed. Column t: how far output t moved. Left of the diagonal all must stay blank.
 
     Outputs from p on may move; they are shaded evenly. Earlier ones are coloured by the logarithm of their change.
     """
@@ -30,6 +30,7 @@ def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
     )
     figure.update_xaxes(title_text="output position")
     figure.update_yaxes(title_text="first changed token")
+    _frame(figure, "" if verdict.worst_earlier_change > verdict.tolerance else "no earlier output moved", theme)
     return finish(
         figure,
         theme,
@@ -42,7 +43,7 @@ def leak_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
 
 
 def gradient_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
-    """Row s: a token. Column t: how much, to autograd, output t depends on it. Left of the diagonal all must stay dark.
+    """Row s: a token. Column t: how much, to autograd, output t depends on it. Left of the diagonal all is to be blank.
 
     The same question as :func:`leak_map`, asked of derivatives: they are blind to choices, such as the best of a
     sequence, and see what is too faint or too even to move anything.
@@ -64,6 +65,7 @@ def gradient_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
     figure.update_xaxes(title_text="output position")
     figure.update_yaxes(title_text="input position")
     worst = verdict.worst_gradient
+    _frame(figure, "" if worst > verdict.tolerance else "no gradient from later tokens", theme)
     return finish(
         figure,
         theme,
@@ -76,7 +78,7 @@ def gradient_map(verdict: Verdict, *, theme: str = "light") -> go.Figure:
 
 
 def row_check(verdict: Verdict, *, theme: str = "light") -> go.Figure:
-    """How far each output of one row moved when only the other rows of its batch changed: all must stay dark."""
+    """How far each output of one row moved when only the other rows of its batch changed: all must stay blank."""
     shown = np.clip(_log(verdict.rows), FLOOR, None).astype(np.float32)
     figure = go.Figure()
     figure.add_heatmap(
@@ -91,6 +93,7 @@ def row_check(verdict: Verdict, *, theme: str = "light") -> go.Figure:
     figure.update_xaxes(title_text="output position", showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
     worst = verdict.worst_other_row_change
+    _frame(figure, "" if worst > verdict.tolerance else "nothing moved", theme)
     return finish(
         figure,
         theme,
@@ -137,6 +140,18 @@ def _triangle(
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, nticks=12)
     return figure
+
+
+def _frame(figure: go.Figure, words: str, theme: str) -> None:
+    """A line around the panel, which would not be seen where nothing moved, and what its blank means."""
+    c = colours(theme)
+    figure.update_xaxes(showline=True, mirror=True, linecolor=c.grid)
+    figure.update_yaxes(showline=True, mirror=True, linecolor=c.grid)
+    if words:
+        figure.add_annotation(
+            x=0.03, xref="x domain", y=0.05, yref="y domain", text=words, showarrow=False, xanchor="left",
+            yanchor="bottom", font={"color": c.muted, "size": 12},
+        )  # fmt: skip
 
 
 def _log(values: np.ndarray) -> np.ndarray:
