@@ -171,7 +171,9 @@ def contrast_maps(
         )
     agree = same_text(probe, other)
     drawn = [("A", panels[0].weights, "coloraxis"), ("B", panels[1].weights, "coloraxis")]
-    titles = [f"{letter} · {each.map_name(number, index)}" for letter, (each, number) in zip("AB", places, strict=True)]
+    titles = [
+        f"{letter}<br>{each.map_name(number, index)}" for letter, (each, number) in zip("AB", places, strict=True)
+    ]
     if agree:
         drawn.append(("A − B", panels[0].weights - panels[1].weights, "coloraxis2"))
         titles.append("A − B")
