@@ -190,6 +190,7 @@ def _bits_axis(figure: go.Figure, low: float, high: float, per_byte: float) -> N
             "overlaying": "y",
             "side": "right",
             "range": [low * per_byte, high * per_byte],
+            "tickformat": ".3f",
             "fixedrange": True,
             "showgrid": False,
         },

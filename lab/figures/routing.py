@@ -82,13 +82,13 @@ def expert_load(
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", title_text="share of assignments")
     figure.update_xaxes(showgrid=False)
     low, high = f"{min(entropies):.3f}", f"{max(entropies):.3f}"
-    evenness = low if low == high else f"{low} to {high}"
+    evenness = low if low == high else f"{low}–{high}"
     names = ", ".join(labels[expert] for expert in sorted(dead)) or "none"
     return finish(
         figure,
         theme,
         title=f"Layer {layer % probe.layers} · load of the {ROUTER_NAMES[kind]}",
-        about=f"{probe.label} · dashed: an even share, {even:.1%} · entropy (1 = even): {evenness} · dead: {names}",
+        about=f"{probe.label} · dashed: an even share, {even:.1%} · evenness {evenness} (1: all alike) · dead: {names}",
         name="expert_load",
         height=380,
     )
