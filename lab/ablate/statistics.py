@@ -123,5 +123,5 @@ def seeds_needed(
     return int(n[enough[0]]) if len(enough) else None
 
 
-# Noncentralities beyond this are certain, and make the noncentral t distribution overflow.
-_FAR = 30.0
+# Noncentralities beyond this are certain, and infinite ones have no distribution.
+_FAR = 1000.0

@@ -1,5 +1,7 @@
 """The tests behind the verdicts: known values, known error rates, and the seeds that they say it takes."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -107,11 +109,43 @@ def test_the_seeds_needed_are_enough_and_no_more(mean: float, sd: float, margin:
     assert max(settled(n - 1)) < 0.81
 
 
+def power(n: int, mean: float, sd: float, margin: float, alpha: float) -> float:
+    """The chance to be settled with n seeds, without any noncentral distribution.
+
+    Given the spread that n seeds show, in units of the true one, the mean is normal; that spread, a chi variable, is
+    summed over. Both one-sided tests then share it, which the noncentral t distribution has to leave out.
+    """
+    freedom, error, normal = n - 1, sd / math.sqrt(n), stats.norm.cdf
+    shown = np.linspace(0, 8, 4001)
+    weight = stats.chi.pdf(shown * math.sqrt(freedom), freedom) * math.sqrt(freedom)
+    away, inside = stats.t.isf(alpha / 2, freedom) * shown, stats.t.isf(alpha, freedom) * shown
+    different = normal(mean / error - away) + normal(-mean / error - away)
+    equal = np.maximum(0, normal((margin - mean) / error - inside) - normal(-(margin + mean) / error + inside))
+    return max(float(np.trapezoid(weight * chance, shown)) for chance in (different, equal))
+
+
+@pytest.mark.parametrize("comparisons", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("mean", "sd", "margin"),
+    [(0.03, 0.01, 0.01), (-0.02, 0.01, 0.005), (0.0, 0.01, 0.01), (0.004, 0.01, 0.01), (-0.003, 0.004, 0.01)],
+)
+def test_the_seeds_needed_are_those_of_an_integral(mean: float, sd: float, margin: float, comparisons: int) -> None:
+    alpha = 0.05 / comparisons
+    told = seeds_needed(mean, sd, margin, alpha_difference=alpha, alpha_equality=alpha)
+    needed = next(n for n in range(2, MOST_SEEDS) if power(n, mean, sd, margin, alpha) >= 0.8)
+    assert told == needed
+
+
+@pytest.mark.parametrize(("effect", "n"), [(1.0, 10), (0.8, 15), (0.5, 34), (0.3, 90), (0.2, 199), (0.19, None)])
+def test_the_seeds_needed_are_those_of_every_table(effect: float, n: int | None) -> None:
+    """Pairs for a paired t-test of 5 %, two-sided, and a power of 0.8, as G*Power and R's power.t.test tell them."""
+    assert seeds_needed(effect, 1.0, 1e-9, alpha_difference=0.05, alpha_equality=0.05) == n
+
+
 def test_seeds_needed_at_the_ends() -> None:
     levels = {"alpha_difference": 0.05, "alpha_equality": 0.05}
     assert seeds_needed(0.1, 0.0, 0.01, **levels) == 2
-    assert seeds_needed(1000.0, 0.001, 0.01, **levels) is not None
+    assert seeds_needed(1000.0, 0.001, 0.01, **levels) == 2
+    assert seeds_needed(1000.0, 0.001, 0.01, alpha_difference=1e-3, alpha_equality=1e-3) == 2
     # At the margin itself nothing is equal, and a difference far below the noise is not found.
     assert seeds_needed(0.001, 0.1, 0.001, **levels) is None
-    some = seeds_needed(0.03, 0.01, 0.01, **levels)
-    assert some is not None and some <= MOST_SEEDS
