@@ -33,7 +33,7 @@ class Subject:
     @property
     def written(self) -> int:
         """When the checkpoint was completed: another one of the same step is another model."""
-        return (self.folder / "checkpoints" / f"step-{self.step}" / "manifest.json").stat().st_mtime_ns
+        return written(self.folder, self.step)
 
     @property
     def code(self) -> list[str]:
@@ -67,7 +67,7 @@ def nearest(job: Job, probe: Probe, what: str) -> int | None:
     steps = recorded.checkpoints(job.folder)
     if not steps:
         st.info(
-            "There is no checkpoint of this run yet, and only a model itself can be changed. One is saved now and "
+            "There is no checkpoint of this run yet, and this needs the model itself. One is saved now and "
             "then while it trains, and whenever it is paused or stopped on the Train page.",
             icon=":material/hourglass_top:",
         )
@@ -85,9 +85,7 @@ def subject_of(job: Job, probe: Probe) -> Subject | None:
     if step is None:
         return None
     if is_task(job.folder):
-        st.caption(
-            "The run learns a **task**: scored are the answers that it asks for, and no other prediction."
-        )
+        st.caption("The run learns a **task**: scored are the answers that it asks for, and no other prediction.")
     return Subject(job.folder, step, probe.text, probe.tokens)
 
 
@@ -99,8 +97,12 @@ def is_task(folder: Path) -> bool:
 
 def loaded(folder: Path, step: int) -> Loaded:
     """A checkpoint's model, from a small cache; raises :class:`RunError` where memory does not suffice for it."""
-    manifest = folder / "checkpoints" / f"step-{step}" / "manifest.json"
-    return _loaded(folder, step, manifest.stat().st_mtime_ns)
+    return _loaded(folder, step, written(folder, step))
+
+
+def written(folder: Path, step: int) -> int:
+    """When a checkpoint was completed, for caches: one that is written anew holds another model."""
+    return (folder / "checkpoints" / f"step-{step}" / "manifest.json").stat().st_mtime_ns
 
 
 def alone() -> threading.Lock:

@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lab import recorded
-from lab.app import hands, live, reach
+from lab.app import hands, live, reach, rounded
 from lab.app.exhibit import exhibit
 from lab.app.scrub import Place
 from lab.app.view import view
@@ -25,6 +25,9 @@ def page() -> None:
 def draw(job: Job, place: Place) -> None:
     """Everything about the made weights at one place of a run."""
     probe = place.probe
+    if not probe.projections and probe.config.get("rounding", "none") != "none":
+        rounded.rounding(job, place)
+        return
     if not probe.projections:
         st.info(
             "This model's weights are plainly learned: nothing rewrites them while it reads, so there is no filmstrip. "

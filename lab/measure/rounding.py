@@ -1,6 +1,7 @@
 """Numbers about rounded weights: what each becomes, where one level ends, and how many there are of each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,3 +36,19 @@ def levels(weight: Tensor, rounding: str) -> Levels:
         whole, scale = (ternary if rounding == "ternary" else sign)(weight)
     edges = (-0.5, 0.5) if rounding == "ternary" else (float(weight.mean() * scale),)
     return Levels(whole.to(torch.int8).numpy(), (weight * scale).numpy(), edges)
+
+
+def rounded(model: Any) -> dict[str, Tensor]:
+    """The matrices (rows, columns) that a model rounds where they multiply, by name; of experts each by its number.
+
+    None where ``model.config.rounding`` is "none".
+    """
+    if model.config.rounding == "none":
+        return {}
+    found: dict[str, Tensor] = {}
+    for name, weight, kind, _ in model.parameter_roles():
+        if kind != "matrix":
+            continue
+        whole = weight.detach().reshape(-1, *weight.shape[-2:])
+        found |= {name: whole[0]} if weight.dim() == 2 else {f"{name}[{place}]": one for place, one in enumerate(whole)}
+    return found

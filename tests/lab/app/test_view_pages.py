@@ -1,15 +1,19 @@
 """The pages that look at a run: what they show of it, and what they say when there is nothing to show."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lab import notes, recorded
+import strawberry
+from lab import figures, notes, recorded
 from lab.app import scrub
+from lab.measure.rounding import rounded
 from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
@@ -103,8 +107,11 @@ def test_every_family_is_drawn_and_maps_say_how_to_read_them(draw: Draw, tmp_pat
     trained(tmp_path / family, tiny(family), 2)
     for page in PAGES:
         draw(page, tmp_path, run=family, layer="1").whole()
-    if family != "strawberry-shared":
+    if family == "yoco-bit":
+        assert "**−1, 0 or +1**" in draw("retention", tmp_path, run=family).said
+    elif family != "strawberry-shared":
         assert "plainly learned" in draw("retention", tmp_path, run=family).said
+    if family != "strawberry-shared":
         assert "no experts" in draw("experts", tmp_path, run=family).said
     said = draw("attention", tmp_path, run=family, layer="0").whole().said
     assert ("Red adds" in said) == (family != "strawberry-shared")
@@ -190,3 +197,31 @@ def test_a_run_through_the_layers_is_a_pass_in_every_label(draw: Draw, finished:
     assert len(told) > 5
     # The field of the configuration keeps its name, in parentheses.
     assert not [words for words in [*told, app.said] if re.search(r"\bloops?\b(?!\))", words, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("rounding", ["ternary", "sign"])
+def test_of_rounded_weights_the_levels_are_counted_and_drawn(draw: Draw, tmp_path: Path, rounding: str) -> None:
+    trained(tmp_path / "bits", tiny("yoco-bit", rounding=rounding), 3)
+    app = draw("retention", tmp_path, run="bits", layer="1").whole()
+    assert ("−1, 0 or +1" in app.said) == (rounding == "ternary") and "plainly" not in app.said
+    (table,) = [frame.value for frame in app.dataframe if "matrix" in frame.value]
+    names = ["−1", "0", "+1"] if rounding == "ternary" else ["−1", "+1"]
+    assert list(table)[2:] == names and np.allclose(table[names].sum(axis=1), 1)
+    matrices = rounded(strawberry.open_run(tmp_path / "bits").model())
+    own = [name for name in matrices if name.startswith(("layers.1.", "memory."))]
+    assert list(table["matrix"]) == own == app.selectbox(key="matrix").options
+    app.selectbox(key="matrix").set_value(own[2]).run()
+    expected = figures.rounded_weights(matrices[own[2]], rounding=rounding)
+    (drawn,) = app.whole().figures
+    assert [trace["name"] for trace in json.loads(drawn)["data"][:-1]] == [trace.name for trace in expected.data[:-1]]
+    shutil.rmtree(tmp_path / "bits" / "checkpoints")
+    assert "There is no checkpoint of this run yet" in draw("retention", tmp_path, run="bits").whole().said
+
+
+def test_of_experts_each_matrix_is_rounded_by_itself() -> None:
+    model = strawberry.build(tiny("gpt", n_experts=2, rounding="ternary"))
+    found = rounded(model)
+    w_in = model.get_parameter("layers.0.feedforward.w_in")
+    assert np.array_equal(found["layers.0.feedforward.w_in[1]"], w_in[1].detach())
+    assert all(weight.dim() == 2 for weight in found.values()) and not any("embedding" in name for name in found)
+    assert rounded(strawberry.build(tiny("gpt"))) == {}
