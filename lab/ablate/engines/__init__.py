@@ -46,9 +46,12 @@ def check(name: str) -> None:
 def start(name: str, folder: Path, jobs: int, threads: int, options: dict[str, str]) -> Engine:
     """Start ``jobs`` workers on a study's folder; ``options`` are the engine's own.
 
-    Raises :class:`StudyError` as :func:`check` does, and where the engine does not know an option.
+    Raises :class:`StudyError` as :func:`check` does, where the engine does not know an option, and where the folder
+    holds no study.
     """
     check(name)
+    if not (folder / "study.json").is_file():
+        raise StudyError(f"there is no study in {str(folder)!r}; strawberry ablate makes such folders")
     return import_module(ENGINES[name]).start(folder, jobs, threads, options)
 
 

@@ -12,7 +12,8 @@ from ray.exceptions import RayError
 from lab.ablate.engines import value
 from lab.ablate.study import StudyError
 
-ATTEMPTS = 3  # Ray gives its own processes 15 seconds to start, which a busy machine may not keep
+# Ray 2.60 gives its server 30 seconds to name its port, and its node 30 to register: a busy machine may need more.
+ATTEMPTS = 3
 
 
 class Ray:
@@ -52,7 +53,7 @@ def _begin(options: dict[str, Any]) -> None:
             return
         except Exception as error:  # it raises them bare
             ray.shutdown()
-            if "timed out" not in str(error) or attempt == ATTEMPTS - 1:
+            if "timed out" not in str(error).lower() or attempt == ATTEMPTS - 1:
                 raise StudyError(f"ray could not be started: {error}") from None
 
 
