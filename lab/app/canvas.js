@@ -65,8 +65,8 @@ class Place {
     const drawing = await unpacked(data)
     if (this.newest !== data || !this.box.isConnected) return
     this.drawing = drawing
-    this.height = this.drawing.figure.layout.height ?? 450
-    this.box.style.height = `${this.height}px`
+    this.heading = new Heading(this.drawing.figure.layout)
+    this.stand(this.heading.fit(this.box.clientWidth).height)
     const how = "click locks a label, arrow keys walk from point to point, Page Up and Down from panel to panel"
     this.box.setAttribute("aria-label", this.drawing.alt)
     this.box.setAttribute("aria-description", how)
@@ -83,6 +83,8 @@ class Place {
       const Plotly = await library(plotly)
       if (!this.box.isConnected) return
       delete figure.layout.width
+      for (const [name, value] of Object.entries(this.heading.fit(this.box.clientWidth))) set(figure.layout, name, value)
+      this.stand(figure.layout.height)
       const buttons = [
         { name: "svg", title: "Save the picture (SVG)", icon: Plotly.Icons.camera, click: () => this.save("svg") },
         { name: "png", title: "Save the picture (PNG)", icon: Plotly.Icons.disk, click: () => this.save("png") },
@@ -99,6 +101,11 @@ class Place {
     } catch (error) {
       this.box.textContent = `This figure could not be drawn: ${error.message}.`
     }
+  }
+
+  stand(height) {
+    this.height = height
+    if (document.fullscreenElement !== this.box) this.box.style.height = `${height}px`
   }
 
   click({ points: [point] }) {
@@ -185,7 +192,7 @@ class Place {
     const { about = "", code = "", stem = "figure" } = this.note
     const layout = structuredClone(this.box.layout)
     const line = layout.title?.subtitle?.text ?? ""
-    if (about && !line.startsWith(about)) {
+    if (about && !this.heading.tells(about)) {
       layout.title = { ...layout.title, subtitle: { ...layout.title?.subtitle, text: line ? `${about} · ${line}` : about } }
     }
     // A transparent picture of a dark page could not be read on white paper.
@@ -207,11 +214,13 @@ class Place {
   }
 
   resize() {
-    const large = document.fullscreenElement === this.box
-    const height = large ? window.innerHeight : this.height
-    if (!this.box.data || (this.box.clientWidth === this.width && this.box.layout.height === height)) return
+    if (!this.box.data) return
+    const fitted = this.heading.fit(this.box.clientWidth)
+    this.stand(fitted.height)
+    const height = document.fullscreenElement === this.box ? window.innerHeight : this.height
+    if (this.box.clientWidth === this.width && this.box.layout.height === height) return
     this.width = this.box.clientWidth
-    window.Plotly.relayout(this.box, { height, width: null, autosize: true })
+    window.Plotly.relayout(this.box, { ...fitted, height, width: null, autosize: true })
   }
 
   end() {
@@ -222,6 +231,12 @@ class Place {
     this.box.remove()
     this.said.remove()
   }
+}
+
+function set(layout, name, value) {
+  const path = name.split(".")
+  const last = path.pop()
+  path.reduce((inner, key) => (inner[key] ??= {}), layout)[last] = value
 }
 
 // What a label says, line by line.

@@ -17,7 +17,7 @@ import streamlit.components.v1 as assets
 from plotly.io.json import to_json_plotly
 from streamlit.components.v2 import component
 
-DRAW = (Path(__file__).parent / "canvas.js").read_text(encoding="utf-8")
+DRAW = "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("heading.js", "canvas.js"))
 
 
 def canvas(

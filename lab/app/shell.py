@@ -14,6 +14,7 @@ from lab import jobs, line, prepare, recorded, tickets
 from lab import status as statuses
 from lab.app import brand, words
 from lab.app.daylight import daylight
+from lab.app.style import style
 from lab.figures import colours
 from lab.jobs import Job, Status
 from strawberry.errors import StrawberryError
@@ -45,7 +46,7 @@ def pages() -> dict[str, Any]:
 def main() -> None:
     """Draw the chosen page and its surroundings."""
     st.set_page_config(page_title="Strawberry Lab", page_icon=brand.ICON, layout="wide")
-    st.html(STYLE.replace("PAGE", colours(theme()).page))
+    st.html(style(colours(theme()).page))
     st.logo(brand.logo(theme()), icon_image=brand.ICON, size="large")
     every = pages()
     st.session_state["pages"] = every
@@ -232,21 +233,3 @@ def sentence(error: Exception) -> str:
     """What an error says, as one sentence."""
     text = str(error)
     return text[:1].upper() + text[1:].rstrip(".") + "."
-
-
-# Streamlit has no setting for these.
-STYLE = """<style>
-[data-testid="stMainBlockContainer"] {padding: 4.25rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 1500px}
-[data-testid="stStatusWidget"] {display: none}
-[data-stale="true"] {opacity: 1 !important}
-[class*="st-key-exhibit-"] {gap: 0.75rem}
-@media (min-width: 900px) {
-  [data-testid="stLayoutWrapper"]:has(> .st-key-scrubbers) {position: sticky; top: 3.75rem; z-index: 50}
-  .st-key-scrubbers {background: PAGE}
-}
-@media (max-width: 640px) {
-  [class*="st-key-exhibit-"] [data-testid="stElementContainer"] {overflow-x: auto}
-  [class*="st-key-exhibit-"] .strawberry-canvas {min-width: 560px}
-  .st-key-exhibit-lens .strawberry-canvas {min-width: 860px}
-}
-</style>"""
