@@ -6,11 +6,11 @@ import numpy as np
 
 from strawberry.data.draws import Draws
 from strawberry.data.maker import argument, unasked
-from strawberry.data.tasks.task import Task
+from strawberry.data.tasks.repetition import Repetition
 
 
 @dataclass(frozen=True)
-class Compression(Task):
+class Compression(Repetition):
     """Random tokens, as many as fit twice, then the mark and blanks, at which all of them are asked in order.
 
     In MAD one hidden vector, at the mark, is handed to a decoder of its own. A language model has none, so here it says
@@ -22,15 +22,6 @@ class Compression(Task):
     source = "after Poli et al. 2024, arXiv 2403.17844 (MAD)"
 
     vocab: int = argument(16, "symbols, the blank and the mark among them", 4, 65536)
-
-    @property
-    def chance(self) -> float:
-        """One of the ordinary tokens."""
-        return 1 / (self.vocab - 2)
-
-    def words(self) -> list[str]:
-        """A blank, the mark, then t1, t2, …."""
-        return ["_", "=", *(f"t{number}" for number in range(1, self.vocab - 1))]
 
     def rows(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
         """See the class; a row of odd length ends with a blank at which nothing is asked."""

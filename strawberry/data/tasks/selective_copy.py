@@ -6,11 +6,11 @@ import numpy as np
 
 from strawberry.data.draws import Draws
 from strawberry.data.maker import argument, unasked
-from strawberry.data.tasks.task import Task
+from strawberry.data.tasks.repetition import Repetition
 
 
 @dataclass(frozen=True)
-class SelectiveCopy(Task):
+class SelectiveCopy(Repetition):
     """``copies`` random tokens at random places among blanks, then the mark, and room for the answer.
 
     Places are drawn uniformly. The row ends with the mark and copies − 1 blanks: the first token is the target where
@@ -29,15 +29,6 @@ class SelectiveCopy(Task):
                 f"{self.copies} tokens need a length of {2 * self.copies} or more to be read and repeated; it is "
                 f"{self.length}"
             )
-
-    @property
-    def chance(self) -> float:
-        """One of the ordinary tokens."""
-        return 1 / (self.vocab - 2)
-
-    def words(self) -> list[str]:
-        """A blank, the mark, then t1, t2, …."""
-        return ["_", "=", *(f"t{number}" for number in range(1, self.vocab - 1))]
 
     def rows(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
         """See the class."""
