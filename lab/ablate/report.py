@@ -13,7 +13,7 @@ from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
 from lab.ablate.results import Results, Row
 from lab.ablate.sketch import sketch
-from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, UNSETTLED, WORSE
+from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, UNSETTLED, VOID, WORSE, briefly
 from lab.ablate.views import View, half, in_short, views
 from lab.figures.page import Front, Plate, Section
 from lab.figures.page import write as write_page
@@ -172,14 +172,10 @@ def _line(results: Results, row: Row) -> dict[str, str]:
 
 def _word(results: Results, row: Row) -> str:
     verdict = results.verdict(row.variant, row.data)
-    if row.void:
-        return "void"
-    if verdict is None:
-        return "reference"
-    more = verdict.further_seeds
-    if verdict.word == UNSETTLED:
-        return f"{verdict.word} ({'> 200' if more is None else f'≈ {more}'} more seeds)"
-    return f"{verdict.word}: reads the future" if verdict.word == UNRANKED else verdict.word
+    if row.void or verdict is None:
+        return VOID if row.void else "reference"
+    word, more = briefly(verdict)
+    return f"{word} ({more})" if verdict.word == UNSETTLED else word
 
 
 def _grid(results: Results) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Sequence
 
 from lab.ablate.metric import METRICS
-from lab.ablate.verdict import BETTER, EQUAL, PENDING, UNRANKED, UNSETTLED, VOID, WORSE, Verdict
+from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, WORSE, Verdict, briefly
 from lab.figures.study.forest import span
 from lab.figures.theme import FONT, Colours, colours
 
@@ -48,7 +48,7 @@ def _panel(data: str, group: Sequence[Verdict], delta: float, top: int) -> Itera
                 ends = place(100 * verdict.low), place(100 * verdict.high)
                 yield f'<line class="{kind}" x1="{ends[0]}" x2="{ends[1]}" y1="{y}" y2="{y}"/>'
             yield f'<circle class="{kind}" cx="{place(100 * verdict.gain)}" cy="{y}" r="5"/>'
-        yield f'<text class="{kind}" x="{WIDTH - WORDS}" y="{y + 4}">{html.escape(_word(verdict))}</text>'
+        yield f'<text class="{kind}" x="{WIDTH - WORDS}" y="{y + 4}">{html.escape(_words(verdict))}</text>'
     metric = METRICS[group[0].metric]
     unit = "points of accuracy" if metric.absolute else f"% of {metric.words}"
     for edge in (-delta, 0.0, delta):
@@ -57,14 +57,11 @@ def _panel(data: str, group: Sequence[Verdict], delta: float, top: int) -> Itera
     yield f'<text class="quiet" x="{WIDTH - WORDS}" y="{bottom + 14}">gain, {unit}: right is better</text>'
 
 
-def _word(verdict: Verdict) -> str:
-    gain = "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
-    if verdict.word == UNSETTLED:
-        more = verdict.further_seeds
-        return f"not enough evidence, {'> 200' if more is None else f'≈ {more}'} more seed{'s' * (more != 1)}"
-    if verdict.word == UNRANKED:
-        return f"not ranked: reads the future ({gain})"
-    return verdict.word if verdict.word in (VOID, PENDING) else f"{verdict.word} {gain}"
+def _words(verdict: Verdict) -> str:
+    word, more = briefly(verdict)
+    if verdict.word in (BETTER, WORSE, EQUAL):
+        return f"{word} {more}"
+    return f"{word} ({more})" if more else word
 
 
 def _style() -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
 from lab.ablate.results import Results, Row
-from lab.ablate.verdict import UNRANKED, VOID
+from lab.ablate.verdict import VOID, briefly
 
 
 def show(results: Results, console: Console) -> None:
@@ -71,7 +71,7 @@ def _word(results: Results, row: Row) -> str:
     verdict = results.verdict(row.variant, row.data)
     if row.void or verdict is None:
         return VOID if row.void else "reference"
-    return f"{UNRANKED}: reads the future" if verdict.word == UNRANKED else verdict.word
+    return briefly(verdict)[0]
 
 
 def _rate(row: Row) -> str:

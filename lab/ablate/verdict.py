@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lab.ablate.metric import METRICS, Metric
-from lab.ablate.statistics import bootstrap, hedges, holm, paired, seeds_needed
+from lab.ablate.statistics import MOST_SEEDS, bootstrap, hedges, holm, paired, seeds_needed
 
 BETTER, WORSE, EQUAL, UNSETTLED = "better", "worse", "equal", "not enough evidence"
 VOID, UNRANKED, PENDING = "void", "not ranked", "pending"
@@ -64,6 +64,15 @@ class Verdict:
     p_equality_corrected: float | None = None
     effect: float | None = None
     further_seeds: int | None = None
+
+
+def briefly(verdict: Verdict) -> tuple[str, str]:
+    """A verdict in few words, and what goes with them: the gain, or how many seeds it would take."""
+    if verdict.word == UNSETTLED:
+        more = verdict.further_seeds
+        return verdict.word, f"> {MOST_SEEDS} seeds" if more is None else f"≈ {more} more seed{'s' * (more != 1)}"
+    word = f"{verdict.word}: reads the future" if verdict.word == UNRANKED else verdict.word
+    return word, "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
 
 
 def decide(
@@ -195,7 +204,7 @@ def _sentence(comparison: Comparison, word: str, numbers: dict[str, Any], delta:
         return f"On {c.data}, {c.variant} equals {c.reference} within {within}: {measured}, corrected p {p}."
     more = numbers["further_seeds"]
     hope = (
-        "more than 200 seeds would be needed"
+        f"more than {MOST_SEEDS} seeds would be needed"
         if more is None
         else f"about {more} further seed{'s' * (more != 1)} would settle it, if gain and spread are as they seem"
     )

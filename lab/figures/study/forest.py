@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from lab.ablate.metric import METRICS
-from lab.ablate.verdict import BETTER, EQUAL, PENDING, UNRANKED, UNSETTLED, VOID, WORSE, Verdict
+from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, WORSE, Verdict, briefly
 from lab.figures.study.palette import faint
 from lab.figures.theme import Colours, colours, finish, subplots
 
@@ -57,7 +57,7 @@ def _panel(figure: go.Figure, place: int, group: Sequence[Verdict], delta: float
         settled = verdict.word in (BETTER, WORSE, EQUAL)
         figure.add_annotation(
             x=high, y=-row, xref=f"x{place if place > 1 else ''}", yref=f"y{place if place > 1 else ''}",
-            text=_word(verdict), showarrow=False, xanchor="left", xshift=12, align="left",
+            text=_words(verdict), showarrow=False, xanchor="left", xshift=12, align="left",
             font={"color": c.text if settled else c.muted, "size": 12},
         )  # fmt: skip
     unit = "points of accuracy" if METRICS[group[0].metric].absolute else f"% of {METRICS[group[0].metric].words}"
@@ -103,15 +103,11 @@ def _draw(
     )  # fmt: skip
 
 
-def _word(verdict: Verdict) -> str:
-    """A verdict in few words."""
-    gain = "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
-    if verdict.word == UNSETTLED:
-        more = verdict.further_seeds
-        return f"not enough evidence<br>{'> 200' if more is None else f'≈ {more}'} more seed{'s' * (more != 1)}"
-    if verdict.word == UNRANKED:
-        return f"not ranked: it leaks<br>{gain}"
-    return f"<b>{verdict.word}</b> {gain}" if verdict.word not in (VOID, PENDING) else verdict.word
+def _words(verdict: Verdict) -> str:
+    word, more = briefly(verdict)
+    if verdict.word in (BETTER, WORSE, EQUAL):
+        return f"<b>{word}</b> {more}"
+    return f"{word}<br>{more}" if more else word
 
 
 def _broken(sentence: str, width: int = 70) -> str:

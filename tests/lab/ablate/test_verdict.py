@@ -9,7 +9,23 @@ import numpy as np
 import pytest
 
 from lab.ablate.metric import METRICS, metric_of
-from lab.ablate.verdict import BETTER, EQUAL, UNSETTLED, WORSE, Comparison, decide, doubt, judge
+from lab.ablate.statistics import MOST_SEEDS
+from lab.ablate.verdict import (
+    BETTER,
+    EQUAL,
+    PENDING,
+    UNRANKED,
+    UNSETTLED,
+    VOID,
+    WORDS,
+    WORSE,
+    Comparison,
+    Verdict,
+    briefly,
+    decide,
+    doubt,
+    judge,
+)  # fmt: skip
 from strawberry.events import Evaluated
 
 STUDIES = 4000
@@ -180,6 +196,28 @@ def test_further_seeds_settle_it() -> None:
     seeds = SEEDS + verdict.further_seeds
     gains = np.random.default_rng(5).normal(verdict.gain, verdict.sd, (STUDIES, 1, seeds))
     assert (decide(gains, DELTA) != UNSETTLED).mean() >= 0.79
+
+
+@pytest.mark.parametrize(
+    ("word", "more", "told"),
+    [
+        (BETTER, None, ("better", "+1.20 %")),
+        (WORSE, None, ("worse", "+1.20 %")),
+        (EQUAL, None, ("equal", "+1.20 %")),
+        (UNSETTLED, 1, ("not enough evidence", "≈ 1 more seed")),
+        (UNSETTLED, 7, ("not enough evidence", "≈ 7 more seeds")),
+        (UNSETTLED, None, ("not enough evidence", f"> {MOST_SEEDS} seeds")),
+        (UNRANKED, None, ("not ranked: reads the future", "+1.20 %")),
+    ],
+)
+def test_a_verdict_in_few_words(word: str, more: int | None, told: tuple[str, str]) -> None:
+    assert briefly(Verdict("sotu", "aft", "softmax", "loss", word, "", gain=0.012, further_seeds=more)) == told
+
+
+def test_what_was_not_measured_has_a_word_and_no_more() -> None:
+    told = [briefly(Verdict("sotu", "aft", "softmax", "loss", word, "")) for word in (VOID, PENDING)]
+    assert told == [("void", ""), ("pending", "")]
+    assert set(WORDS) == {BETTER, WORSE, EQUAL, UNSETTLED, UNRANKED, VOID, PENDING}
 
 
 def test_the_metric_is_what_the_event_has() -> None:

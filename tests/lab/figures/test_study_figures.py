@@ -124,7 +124,7 @@ def test_the_forest_says_each_verdict_in_words() -> None:
     assert [one.word for one in verdicts()] == [BETTER, WORSE, EQUAL, UNSETTLED, UNRANKED, VOID]
     for word in ("<b>better</b>", "<b>worse</b>", "<b>equal</b>", "not enough evidence", "more seed", "void"):
         assert word in told
-    assert "not ranked: it leaks" in told
+    assert "not ranked: reads the future<br>+" in told
 
 
 def test_the_forest_shades_the_margin_in_every_panel() -> None:
