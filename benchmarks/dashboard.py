@@ -23,28 +23,21 @@ import argparse
 import json
 import os
 import platform
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dashboard_runs as runs
 import numpy as np
-import psutil
 from dashboard_browser import Tab, chromium
+from dashboard_server import ROOT, server
 from scipy import stats
 
 import strawberry
 from lab import jobs, recorded
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "dashboard.json"
 VIEWS = ("retention", "experts", "attention", "recursion", "compare")
 # Among filmstrips all passes are in sight at once, so that the loop moves nothing.
@@ -250,28 +243,6 @@ def slope(times: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     count = max(len(times) * (1 - r) / (1 + r), 4.0)
     error = float(np.sqrt(spread / (count - 2) / np.square(times - times.mean()).sum()))
     return (float(per_time) if np.ptp(values) else 0.0), float(stats.t.ppf(0.975, count - 2)) * error
-
-
-@contextmanager
-def server(place: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """A fresh dashboard over a runs folder: its address, and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    environment = {**os.environ, "STRAWBERRY_RUNS": str(place), "STREAMLIT_SERVER_HEADLESS": "true"}
-    served = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}", psutil.Process(served.pid)
-    finally:
-        served.terminate()
-        served.wait(20)
 
 
 if __name__ == "__main__":

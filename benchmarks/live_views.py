@@ -13,28 +13,23 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+
+from dashboard_browser import chromium
+from dashboard_server import ROOT, server
 
 import strawberry
 from lab import jobs
 from strawberry.eventlog import read_events
 from strawberry.events import Step
 
-ROOT = Path(__file__).resolve().parent.parent
-
 RESULT = ROOT / "benchmarks" / "results" / "live_views.json"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = ("Train", "Retention", "Experts", "Attention and AFT")
 # Long enough that neither evaluation nor a checkpoint falls into the time that is measured.
 STEPS = 200_000
@@ -55,7 +50,7 @@ def main() -> None:
     if load > 0.5:
         print(f"note: the load is {load:.1f} before the start; on a busy machine the ratio means little")
     rounds = []
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder) / "runs") as (address, _):
         for number in range(asked.rounds):
             alone = measure_alone(Path(folder) / "alone" / f"{number}", asked)
             watched = measure_watched(Path(folder) / "runs", f"watched-{number}", address, asked)
@@ -95,15 +90,9 @@ def measure_alone(folder: Path, asked: argparse.Namespace) -> float:
 
 def measure_watched(runs: Path, name: str, address: str, asked: argparse.Namespace) -> float:
     """Tokens per second of a training that the dashboard started and a browser shows."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        sys.exit("there is no Chromium on this machine; install it (Debian: apt install chromium)")
     job = jobs.start(runs, name, strawberry.preset(asked.preset), "sotu", STEPS)
     try:
-        with sync_playwright() as playwright, ThreadPoolExecutor() as pool:
-            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        with chromium() as browser, ThreadPoolExecutor() as pool:
             page = browser.new_page(viewport={"width": 1400, "height": 900})
             page.goto(f"{address}/?run={name}")
             begun(job.folder)
@@ -112,7 +101,6 @@ def measure_watched(runs: Path, name: str, address: str, asked: argparse.Namespa
             for number, where in enumerate(PAGES):
                 page.get_by_role("link", name=where, exact=True).first.click()
                 page.wait_for_timeout(1000 * max(0.0, began + (number + 1) * asked.seconds / 4 - time.monotonic()))
-            browser.close()
             return found.result()
     finally:
         job.kill()
@@ -145,39 +133,6 @@ def tokens(folder: Path) -> int:
     """Tokens that the run has trained on so far."""
     events, _ = read_events(folder / "events.jsonl")
     return max((event.tokens for event in events if isinstance(event, Step)), default=0)
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A dashboard over a runs folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
-    environment = {**os.environ, "STRAWBERRY_RUNS": str(folder / "runs")}
-    served = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        served.terminate()
-        served.wait(20)
 
 
 if __name__ == "__main__":

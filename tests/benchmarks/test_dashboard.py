@@ -2,10 +2,14 @@
 
 import importlib
 import json
+import sys
+import time
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import psutil
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -16,6 +20,12 @@ def dashboard(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The benchmark as a module; its other files are found beside it."""
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module("dashboard")
+
+
+@pytest.fixture
+def dashboard_server(dashboard: ModuleType) -> ModuleType:
+    """What starts a dashboard for the benchmarks."""
+    return importlib.import_module("dashboard_server")
 
 
 def wandering(generator: np.random.Generator, count: int, stay: float) -> np.ndarray:
@@ -63,3 +73,42 @@ def test_what_is_told_of_scrubs_is_their_median_and_their_worst(dashboard: Modul
     assert told["redrawn_ms"] == 200
     assert told["slowest_tenth_ms"] == 760
     assert told["sent_mb"] == 0.25
+
+
+ANSWERS = """
+import http.server, sys
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Server).serve_forever()
+"""
+
+
+def test_a_server_that_answers_is_handed_out_and_ended(
+    dashboard_server: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard_server, "COMMAND", [sys.executable, "-c", ANSWERS])
+    with dashboard_server.server(tmp_path) as (address, process):
+        with urllib.request.urlopen(address) as answer:
+            assert answer.status == 200
+        assert process.is_running()
+    assert not psutil.pid_exists(process.pid)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("raise SystemExit(3)", "ended at once, with code 3"),
+        ("import time; time.sleep(60)", "did not answer within 1 s"),
+    ],
+)
+def test_a_server_that_never_answers_ends_the_benchmark(
+    dashboard_server: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    monkeypatch.setattr(dashboard_server, "COMMAND", [sys.executable, "-c", script])
+    monkeypatch.setattr(dashboard_server, "PATIENCE", 60.0 if "code" in told else 1.0)
+    began = time.monotonic()
+    with pytest.raises(SystemExit, match=told), dashboard_server.server(tmp_path):
+        raise AssertionError("nobody answers, so nobody measures")
+    assert time.monotonic() - began < 30
