@@ -18,7 +18,7 @@ from strawberry.runs import open_run
 OPTIONS = {"local": {}, "submitit": {"cluster": "local"}, "ray": {}}
 # Ray kills its processes when it ends, and does not wait for them.
 LEFT = {"ray": pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running$:ResourceWarning")}
-PATIENCE = 200.0
+PATIENCE = 600.0
 
 
 def wait(holds: Callable[[], bool], engine: Engine) -> None:
