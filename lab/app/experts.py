@@ -96,8 +96,8 @@ def regulars(probe: Probe, layer: int, loop: int, kind: str) -> pd.DataFrame:
     gates, rows = probe.gates(layer, loop, kind), []
     shares, leaning = measure.load(gates), measure.regulars(gates, probe.pieces)
     for name, share, pieces in zip(probe.expert_names(layer, kind), shares, leaning, strict=True):
-        # A blank that begins a word must be seen.
-        seen = [(piece.replace(" ", "␣"), count) for piece, count in pieces]
+        # A blank that begins a word must be seen; and a word from right to left must not turn its neighbours round.
+        seen = [(f"\u2068{piece.replace(' ', '␣')}\u2069", count) for piece, count in pieces]
         told = " · ".join(f"{piece} ×{count}" if count > 1 else piece for piece, count in seen)
         rows.append({"expert": name, "takes": f"{share:.0%}", "tokens that lean to it": told or "none"})
     return pd.DataFrame(rows)

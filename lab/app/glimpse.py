@@ -26,7 +26,7 @@ def glimpse(job: Job) -> None:
     with weights, st.container(border=True, key="glimpse-retention"):
         if thinks:
             st.markdown("**How well each pass foresees the next token**")
-            st.caption("One column per token, one row per pass; the darker, the worse it was foreseen.")
+            st.caption("One column per token, one row per pass; the stronger, the worse it was foreseen.")
             lens = figures.lens(probe, theme=shell.theme())
             lens.update_annotations(text="▲ beyond training")
             _small(lens, "lens")
@@ -40,7 +40,7 @@ def glimpse(job: Job) -> None:
     with routing, st.container(border=True, key="glimpse-experts"):
         st.markdown("**Which expert works on which token**")
         if probe.routers:
-            st.caption("One column per token, one row per expert; the darker, the more that expert counts.")
+            st.caption("One column per token, one row per expert; the stronger, the more that expert counts.")
         _routing(probe)
         shell.link("experts", "Experts", ":material/arrow_forward:")
     with maps, st.container(border=True, key="glimpse-attention"):

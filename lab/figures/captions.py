@@ -103,7 +103,7 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "gradient_map": (
         "**What autograd says.** Each column is an output, each row a token that it may depend on. *A leak:* colour "
-        "to the left of the diagonal. *Surprising would be:* a dark map where changed tokens moved outputs: then a "
+        "to the left of the diagonal. *Surprising would be:* a blank map where changed tokens moved outputs: then a "
         "choice leaks, and gradients do not pass through choices.",
         "03_why_the_published_form_cheats",
     ),
