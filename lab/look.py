@@ -4,6 +4,7 @@ For runs that no worker keeps any more, or that were trained on the command line
 from its standard input the text that the model is to read.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,8 @@ def take(folder: Path, text: str) -> Path:
 def picture(model: Any, tokenizer: Any, text: str, *, own: bool, **more: Any) -> "Probe":
     """A probe of the beginning of ``text``: up to 256 tokens of a passage that nobody chose, of a person's own 1,024.
 
-    That may be longer than what the model was trained on, but not than the positions that it has learned. ``more``
-    goes to :func:`lab.probe`.
+    What a person asked for the picture knows. It may be longer than what the model was trained on, but not than the
+    positions that it has learned. ``more`` goes to :func:`lab.probe`.
     """
     import lab
 
@@ -57,9 +58,10 @@ def picture(model: Any, tokenizer: Any, text: str, *, own: bool, **more: Any) ->
     if not own:
         return lab.probe(model, tokenizer, text, max_tokens=min(PASSAGE, length), **more)
     try:
-        return lab.probe(model, tokenizer, text, max_tokens=LONGEST, **more)
+        taken = lab.probe(model, tokenizer, text, max_tokens=LONGEST, **more)
     except StrawberryError:
-        return lab.probe(model, tokenizer, text, max_tokens=min(LONGEST, length), **more)
+        taken = lab.probe(model, tokenizer, text, max_tokens=min(LONGEST, length), **more)
+    return dataclasses.replace(taken, meta={**taken.meta, "asked": text.strip()})
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class Probe(Reading):
         return self.meta["text"]
 
     @property
+    def asked(self) -> str:
+        """The text that a person asked for, whole; "" where the picture is of what the run shows by itself."""
+        return self.meta.get("asked", "")
+
+    @property
     def pieces(self) -> list[str]:
         """One printable string per token."""
         return self.meta["pieces"]

@@ -7,7 +7,7 @@ from lab.ablate import desk
 from lab.app import shell, words
 from lab.app.asking import asking
 from lab.app.findings import BADGES, findings
-from lab.app.keeping import literal
+from lab.app.words import literal
 
 STUDY = "study"  # the key of the study picker, and its name in the page's address
 ABOUT = (

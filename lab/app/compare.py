@@ -3,11 +3,11 @@
 import streamlit as st
 
 from lab import jobs, recorded
-from lab.app import live, shell
+from lab.app import linked, live, shell
 from lab.app.exhibit import exhibit
-from lab.app.keeping import literal
 from lab.app.scrub import Place
 from lab.app.view import view
+from lab.app.words import literal
 from lab.figures.contrast import same_text
 from lab.jobs import Job
 from lab.probe import Probe
@@ -190,6 +190,7 @@ def _one_text(job: Job, other: Probe) -> None:
                 second = jobs.find(jobs.runs_folder(), str(other.run))
                 with st.spinner("The models are reading…"):
                     shell.attempt(lambda: _read(text, [job, *([second] if second and second != job else [])]))
+                linked.leave()
                 st.rerun()
 
 

@@ -111,8 +111,11 @@ def _take_away(key: str, figure: go.Figure, table: pd.DataFrame, told: str, stem
 
 def snippet(name: str, probe: Probe, others: tuple[Any, ...], options: dict[str, Any]) -> str:
     """Python that redraws a figure from the run folder."""
-    path = f"runs/{probe.run}/probes/step-{probe.step}.npz"
-    lines = ["from lab import Probe, figures", "", f'probe = Probe.load("{path}")']
+    if code := probe.meta.get("code"):
+        lines = ["import lab", "import strawberry", "from lab import Probe, figures", "", *code]
+    else:
+        path = f"runs/{probe.run}/probes/step-{probe.step}.npz"
+        lines = ["from lab import Probe, figures", "", f'probe = Probe.load("{path}")']
     arguments = ["probe"]
     for number, other in enumerate(others):
         if isinstance(other, Probe):

@@ -15,7 +15,7 @@ from lab import jobs
 from lab.ablate import desk
 from lab.app import shell
 from lab.app.exhibit import piece
-from lab.app.keeping import literal
+from lab.app.words import literal
 from strawberry.errors import StrawberryError
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from lab.app import models, reach
 from lab.app.scrub import Place
+from lab.app.words import literal
 from lab.figures.captions import caption
 from lab.jobs import Job
 from lab.measure.influence import Influence, influence
@@ -29,7 +30,7 @@ def influential(job: Job, place: Place) -> None:
             "Prediction after token", 0, tokens - 1, min(tokens - 1, 63), key=f"influential-{tokens}",
             help="The further on, the longer it takes: each token up to there is blanked once.",
         )  # fmt: skip
-        st.caption(f"…{_escaped(''.join(place.probe.pieces[max(0, position - 11) : position + 1]))} **?**")
+        st.caption(f"…{literal(''.join(place.probe.pieces[max(0, position - 11) : position + 1]))} **?**")
         asked = (subject, position)
         if st.button("Measure", key="influential-do", type="primary", icon=":material/ads_click:"):
             st.session_state["influential-asked"] = asked
@@ -60,9 +61,3 @@ def _influence(subject: models.Subject, written: int, position: int) -> Influenc
     taken = reach.before_of(subject).probe
     with models.alone():
         return influence(held.model, held.tokenizer, subject.text, min(position, taken.tokens - 1), taken=taken)
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\`*_[]<>$~:":
-        text = text.replace(mark, "\\" + mark)
-    return text

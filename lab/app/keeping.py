@@ -1,12 +1,12 @@
 """What is done with whole runs, each after a question: a new name, a way out as a .zip, a way in, an end."""
 
-import re
 from pathlib import Path
 
 import streamlit as st
 
 from lab import parcel, shelf
 from lab.app import shell, words
+from lab.app.words import literal
 from strawberry.errors import StrawberryError
 
 PICKED = "picked"  # names of the runs that are ticked, in the session
@@ -114,11 +114,6 @@ def import_form(folder: Path) -> None:
                 st.error(shell.sentence(error), icon=":material/error:")
                 return
             _done(f"“{job.name}” is here.", {"": job.name})
-
-
-def literal(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]~$<>])", r"\\\1", text)
 
 
 def _packed(folder: Path, every: bool) -> bytes:

@@ -10,8 +10,8 @@ import strawberry
 from lab import figures, jobs, own, recorded
 from lab.app import shell, words
 from lab.app.exhibit import piece
-from lab.app.keeping import literal
 from lab.app.lesson import lesson
+from lab.app.words import literal
 from lab.causality import Verdict, shrunk, verdict
 from lab.figures.captions import caption
 from lab.jobs import Job

@@ -12,8 +12,8 @@ from lab import figures, jobs, recorded
 from lab.app import live, pulse, shell, words
 from lab.app.exhibit import piece
 from lab.app.glimpse import glimpse
-from lab.app.keeping import literal
 from lab.app.launch import free_name
+from lab.app.words import literal
 from lab.causality import Verdict, verdict
 from lab.figures.captions import caption
 from lab.jobs import Job, Status

@@ -13,7 +13,7 @@ from lab.ablate import desk, gauge
 from lab.ablate.budget import Matched, matched
 from lab.ablate.study import Study
 from lab.app import shell, words
-from lab.app.keeping import literal
+from lab.app.words import literal
 
 Budgets = dict[tuple[str, str], Matched]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lab import recorded
-from lab.app import live, shell
+from lab.app import linked, live, shell
+from lab.app.words import literal
 from lab.jobs import Job
 from lab.probe import Probe
 
@@ -67,6 +68,7 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
         if probe is None:
             st.info("This look was removed to save space; choose another step.")
             return None
+        probe = linked.shown(job, str(step), probe)
         passes = ["start"] * begin + [f"pass {number + 1}" for number in range(probe.loops)]
         layers = [str(number) for number in range(probe.layers)]
         with middle:
@@ -80,13 +82,14 @@ def scrubbers(job: Job, *, begin: bool = False) -> Place | None:
             layer = st.segmented_control(
                 "Layer", layers, default=layers[0], key="layer", bind="query-params", required=True
             )
-        words = "the newest look" if step == LATEST else "a look"
+        words = "a look for this link" if "code" in probe.meta else "the newest look" if step == LATEST else "a look"
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
             st.caption(
                 f"Run **{job.name}** · {words}, at step {probe.step:,} · {probe.tokens} tokens of “{_opening(probe)}”",
                 width="content",
             )
             another_text(job)
+        linked.address(job, probe)
     begins = loop == "start"
     return Place(probe, 0 if begins else int(str(loop).removeprefix("pass ")) - 1, int(str(layer)), begins)
 
@@ -127,6 +130,7 @@ def another_text(job: Job, label: str = "Read another text") -> None:
         if st.button("Read it", key="read-it", type="primary"):
             with st.spinner("The model is reading…"):
                 shell.attempt(lambda: job.look_at(text))
+            linked.leave()
             st.rerun()
 
 
@@ -138,6 +142,4 @@ def _keep(key: str, options: list[str]) -> None:
 
 def _opening(probe: Probe, most: int = 60) -> str:
     text = " ".join(probe.text.split())
-    for mark in "\\`*_[]<>$~":
-        text = text.replace(mark, "\\" + mark)
-    return text if len(text) <= most else text[:most].rstrip() + "…"
+    return literal(text if len(text) <= most else text[:most].rstrip() + "…")

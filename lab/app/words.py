@@ -1,5 +1,7 @@
 """Numbers, times and states in a person's words."""
 
+import re
+
 from lab.status import Status, nth
 
 # Colour and icon of each state's badge.
@@ -55,3 +57,10 @@ def progress(status: Status) -> str:
         if status.eta is not None:
             parts.append(f"about {duration(status.eta)} left")
     return " · ".join(parts)
+
+
+def literal(text: str) -> str:
+    """Text that Markdown shows as it is, whoever wrote it: no tag, no link, no icon comes of it."""
+    escaped = re.sub(r"([\\`*_\[\]~$<>&])", r"\\\1", text)
+    # Addresses, emoji and icons are found after escapes are resolved; a joiner that takes no room parts them.
+    return re.sub(r"(:(?=[\w/+-])|@(?=\w)|\bwww(?=\.))", "\\1\u2060", escaped, flags=re.IGNORECASE)
