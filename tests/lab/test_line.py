@@ -16,6 +16,7 @@ from lab import jobs, line, notes, process, shelf, status, tickets
 from lab.jobs import Job, JobError
 from strawberry.config import Config
 from strawberry.eventlog import read_events
+from tests.lab.stand_in import say
 from tests.lab.test_jobs import tiny_config, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,28 +35,6 @@ def runs(tmp_path: Path) -> Iterator[Path]:
         tickets.drop(folder)
     for job in jobs.every(tmp_path):
         job.kill()
-
-
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Workers are noted rather than started, and live while their status says so; the names of what began."""
-    names: list[str] = []
-
-    def spawn(folder: Path) -> None:
-        names.append(folder.name)
-        say(folder, "training")
-
-    monkeypatch.setattr(process, "spawn", spawn)
-    monkeypatch.setattr(process, "kill", lambda folder: None)
-    monkeypatch.setattr(process, "alive", lambda folder: notes.read(folder / "status.json").get("state") in status.LIVE)
-    return names
-
-
-def say(folder: Path, state: str, step: int = 3) -> None:
-    """Let the run's worker say what it does; it obeys what it was told."""
-    (folder / "control.json").unlink(missing_ok=True)
-    told = {"state": state, "sentence": "", "step": step, "steps": 9}
-    notes.write(folder / "status.json", {**told, "updated": time.time(), "beat": time.monotonic()})
 
 
 def start(runs: Path, names: str, config: Config, **options: bool) -> list[Job]:

@@ -1,36 +1,16 @@
 """Runs that wait and runs that failed: what the pages say of them, and what their buttons do."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import jobs, line, notes, process, status, tickets
+from lab import jobs, line, tickets
 from tests.lab.app.conftest import tiny
+from tests.lab.stand_in import say
 
 Draw = Callable[..., Any]
-
-
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Workers are noted rather than started, and live while their status says so; the names of what began."""
-    names: list[str] = []
-
-    def spawn(folder: Path) -> None:
-        names.append(folder.name)
-        say(folder, "training")
-
-    monkeypatch.setattr(process, "spawn", spawn)
-    monkeypatch.setattr(process, "alive", lambda folder: notes.read(folder / "status.json").get("state") in status.LIVE)
-    return names
-
-
-def say(folder: Path, state: str, sentence: str = "", **more: Any) -> None:
-    (folder / "control.json").unlink(missing_ok=True)
-    told = {"state": state, "sentence": sentence, "step": 3, "steps": 9, "updated": time.time()}
-    notes.write(folder / "status.json", told | more)
 
 
 def pressable(app: Any) -> dict[str, bool]:
