@@ -1,4 +1,7 @@
-"""Studies of the dashboard: begun, stopped, gone on with and found again by name, each run by a process of its own."""
+"""Studies of the dashboard: begun, stopped, gone on with and found again by name, each run by a process of its own.
+
+A study waits in the same line as runs do, and counts as one of them.
+"""
 
 import subprocess
 import sys
@@ -8,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import notes, process, tickets
+from lab import line, notes, process, tickets
+from lab import status as statuses
 from lab.ablate.study import Study, StudyError
 from strawberry.errors import RunError
 from strawberry.runs import named_run
@@ -22,15 +26,17 @@ LIVE = ("starting", "preparing", "training")
 
 @dataclass(frozen=True)
 class Status:
-    """What a study is doing: ``state`` is one of :data:`LIVE`, "finished", "stopped" or "failed"; the rest in words.
+    """What a study is doing: ``state`` is one of :data:`LIVE`, "waiting", "finished", "stopped" or "failed".
 
-    share: of the steps, from 0 to 1. seconds_left: None while that is not known.
+    share: of the steps, from 0 to 1. seconds_left: None while that is not known. ``place`` in the line is 1 for the
+    next one and 0 for one that does not wait.
     """
 
     state: str
     sentence: str = ""
     share: float = 0.0
     seconds_left: float | None = None
+    place: int = 0
 
     @property
     def live(self) -> bool:
@@ -64,6 +70,8 @@ class Desk:
         """What the study is doing now; a process that died without a word is told of."""
         alive, told = process.alive(self.folder), notes.read(self.folder / STATUS)
         state, share, left = told.get("state"), told.get("share"), told.get("seconds_left")
+        if not alive and (self.folder / tickets.TICKET).exists() and (waits := statuses.read(self.folder)).place:
+            return Status("waiting", waits.sentence, float(share or 0.0), place=waits.place)
         if state is None:
             if alive:
                 return Status("starting", "Python is loading torch.")
@@ -83,17 +91,37 @@ class Desk:
         return Results.read(self.folder)
 
     def stop(self) -> None:
-        """Ask the workers to save and end."""
+        """Ask the workers to save and end; a study that waits leaves the line."""
+        if self.status().place:
+            self.leave()
+            return
         with tickets.written(self.folder):
             notes.write(self.folder / CONTROL, {"want": "stop"})
 
-    def resume(self, jobs: int | None = None) -> None:
-        """Go on with whatever is left; nothing is trained twice."""
-        if not self.status().live:
+    def leave(self) -> None:
+        """Take a study that waits out of the line: it stays as it is until it goes on."""
+        with tickets.turn(self.folder.parent):
+            tickets.drop(self.folder)
+
+    def first(self) -> None:
+        """Let a study that waits be the next."""
+        with tickets.turn(self.folder.parent):
+            if self.status().place > 1:
+                tickets.take(self.folder, first=True)
+
+    def resume(self, jobs: int | None = None, *, beside: bool = False) -> None:
+        """Go on with whatever is left as soon as nothing else trains, or ``beside`` it; nothing is trained twice."""
+        with tickets.turn(self.folder.parent):
+            if self.status().live:
+                return
             # One that has said its last word may not be gone yet.
             process.kill(self.folder)
             with tickets.written(self.folder):
-                _spawn(self.folder, jobs or self.jobs)
+                _note(self.folder, jobs or self.jobs)
+            tickets.take(self.folder)
+            if beside:
+                line.begin(self.folder)
+        line.advance(self.folder.parent)
 
     def log(self, lines: int = 30) -> str:
         """The last lines that the process wrote."""
@@ -103,16 +131,30 @@ class Desk:
             return ""
 
 
-def start(runs_folder: str | Path, study: Study, jobs: int = 1) -> Desk:
-    """Begin a study, and return at once; raises :class:`StudyError` when the name is taken."""
+def start(runs_folder: str | Path, study: Study, jobs: int = 1, *, beside: bool = False) -> Desk:
+    """Begin a study, or give it a place in the line while others train, and return at once.
+
+    ``beside``: begin at once, whoever trains. Raises :class:`StudyError` when the name is taken.
+    """
     folder = named_run(runs_folder, study.name)
-    if folder.exists():
-        raise StudyError(f"{study.name!r} is taken in the runs folder; choose another name")
-    with tickets.written(folder):
-        folder.mkdir(parents=True)
-        notes.write(folder / STUDY, study.to_dict())
-        _spawn(folder, jobs)
+    with tickets.turn(runs_folder):
+        if folder.exists():
+            raise StudyError(f"{study.name!r} is taken in the runs folder; choose another name")
+        with tickets.written(folder):
+            folder.mkdir()
+            notes.write(folder / STUDY, study.to_dict())
+            _note(folder, jobs)
+        tickets.take(folder)
+        if beside:
+            line.begin(folder)
+    line.advance(folder.parent)
     return Desk(folder)
+
+
+def begin(folder: Path) -> None:
+    """Start a study's process at its turn; :func:`lab.line.begin` calls it."""
+    if not Desk(folder).status().live:
+        _spawn(folder, Desk(folder).jobs)
 
 
 def find(runs_folder: str | Path, name: str) -> Desk | None:
@@ -138,13 +180,17 @@ def _born(folder: Path) -> float:
         return 0.0
 
 
+def _note(folder: Path, jobs: int) -> None:
+    """Keep how many trainings are to run at once, and when the study was asked for."""
+    born = notes.read(folder / "desk.json").get("created", time.time())
+    notes.write(folder / "desk.json", {"jobs": jobs, "created": born})
+
+
 def _spawn(folder: Path, jobs: int) -> None:
     """Start a clerk; what an earlier one said is forgotten."""
     notes.sweep(folder)
     for stale in (STATUS, CONTROL, process.WORKER, process.ENDED):
         (folder / stale).unlink(missing_ok=True)
-    born = notes.read(folder / "desk.json").get("created", time.time())
-    notes.write(folder / "desk.json", {"jobs": jobs, "created": born})
     with open(folder / "clerk.log", "ab") as log:
         # A session of its own, so that neither Ctrl-C at the server nor its death reaches the study.
         child = subprocess.Popen(

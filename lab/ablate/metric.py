@@ -36,6 +36,10 @@ class Metric:
         size = 100 * share
         return f"{size:+.{1 if abs(size) >= 10 else 2}f} {self.unit_words}"
 
+    def bounded(self, share: Any) -> float:
+        """A share within what can be: no accuracy gains or loses more than all."""
+        return float(np.clip(share, -1, 1)) if self.absolute else float(share)
+
     @property
     def unit_words(self) -> str:
         """What a hundredth is called."""

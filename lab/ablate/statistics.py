@@ -28,17 +28,11 @@ class Paired:
 
 
 def paired(
-    differences: np.ndarray,
-    margin: np.ndarray | float,
-    *,
-    least_sd: np.ndarray | float = 0.0,
-    doubt: np.ndarray | float = 0.0,
-    level: float = 0.95,
+    differences: np.ndarray, margin: np.ndarray | float, *, least_sd: np.ndarray | float = 0.0, level: float = 0.95
 ) -> Paired:
     """Judge differences (..., n), one per seed, against a margin (...) in the same unit.
 
-    With so few seeds the spread can come out too small by chance. ``least_sd`` (...) is the smallest that is believed,
-    what the meter itself cannot resolve; ``doubt`` (...) the smallest that is believed when a difference is claimed.
+    With so few seeds the spread can come out too small by chance: ``least_sd`` (...) is the smallest that is believed.
     Raises ``ValueError`` for fewer than two seeds.
     """
     differences = np.asarray(differences, dtype=float)
@@ -49,7 +43,7 @@ def paired(
     sd = np.maximum(differences.std(-1, ddof=1), least_sd)
     error, freedom = sd / math.sqrt(n), n - 1
     half = stats.t.isf((1 - level) / 2, freedom) * error
-    p_difference = 2 * stats.t.sf(np.abs(_in_errors(mean, np.maximum(error, doubt / math.sqrt(n)))), freedom)
+    p_difference = 2 * stats.t.sf(np.abs(_in_errors(mean, error)), freedom)
     inside = np.minimum(_in_errors(margin + mean, error), _in_errors(margin - mean, error))
     return Paired(mean, sd, mean - half, mean + half, p_difference, stats.t.sf(inside, freedom))
 

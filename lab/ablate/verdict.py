@@ -75,12 +75,10 @@ def briefly(verdict: Verdict) -> tuple[str, str]:
     return word, "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
 
 
-def decide(
-    gains: np.ndarray, margin: float, *, alpha: float = 0.05, least_sd: float = 0.0, doubt: np.ndarray | float = 0.0
-) -> np.ndarray:
+def decide(gains: np.ndarray, margin: float, *, alpha: float = 0.05, least_sd: np.ndarray | float = 0.0) -> np.ndarray:
     """The words (..., m) for gains (..., m, n) of m comparisons that are judged together; the rest as for
     :func:`~lab.ablate.statistics.paired`."""
-    found = paired(gains, margin, least_sd=least_sd, doubt=doubt)
+    found = paired(gains, margin, least_sd=least_sd)
     return called(found.mean, holm(found.p_difference), holm(found.p_equality), alpha)
 
 
@@ -98,7 +96,8 @@ def doubt(gains: np.ndarray) -> np.ndarray:
     """The root mean square spread (...) of the gains (..., m, n) of all comparisons on one data set.
 
     A task is often solved by some seeds and not by others: then three of three against none of three has no spread at
-    all, and is chance. What the other variants show is believed instead, where differences of accuracy are claimed.
+    all, and is chance, and so is three of three against three of three. What the other variants show is believed
+    instead, for accuracies; where no seed of any variant fails, nothing shows that one could.
     """
     return np.sqrt(gains.var(-1, ddof=1).mean(-1))
 
@@ -131,15 +130,16 @@ def _shares(comparison: Comparison) -> tuple[Metric, np.ndarray]:
 
 def _measured(comparison: Comparison, delta: float, least: float = 0.0) -> dict[str, Any]:
     metric, shares = _shares(comparison)
-    found = paired(shares, delta, least_sd=metric.resolution, doubt=least, level=LEVEL)
+    found = paired(shares, delta, least_sd=max(metric.resolution, least), level=LEVEL)
+    low, high = metric.bounded(found.low), metric.bounded(found.high)
     sign = 1 if metric.higher else -1
     scores = (sign * np.array(scores) for scores in (comparison.reference_scores, comparison.variant_scores))
     return {
         "seeds": len(shares),
         "gain": float(found.mean),
-        "low": float(found.low),
-        "high": float(found.high),
-        "sd": max(float(found.sd), least),
+        "low": low,
+        "high": high,
+        "sd": float(found.sd),
         "bootstrap": bootstrap(shares, LEVEL),
         "p": float(found.p_difference),
         "p_equality": float(found.p_equality),
@@ -206,7 +206,8 @@ def _sentence(comparison: Comparison, word: str, numbers: dict[str, Any], delta:
     hope = (
         f"more than {MOST_SEEDS} seeds would be needed"
         if more is None
-        else f"about {more} further seed{'s' * (more != 1)} would settle it, if gain and spread are as they seem"
+        else f"about {more} further seed{'s' * (more != 1)} would settle it four times in five, if gain and spread are "
+        "as they seem"
     )
     return f"On {c.data}, there is not enough evidence between {c.variant} and {c.reference}: {measured}; {hope}."
 

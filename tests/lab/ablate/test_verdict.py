@@ -105,10 +105,29 @@ def test_all_or_nothing(seeds: int) -> None:
     gains = scores[:, :, 1:] - scores[:, :, :1]
     least = np.broadcast_to(doubt(gains)[..., None], gains.shape[:-1]).reshape(STUDIES, -1)
     gains, resolution = gains.reshape(STUDIES, -1, seeds), METRICS["accuracy"].resolution
-    false = np.isin(decide(gains, DELTA, least_sd=resolution, doubt=least), [BETTER, WORSE]).any(-1).mean()
+    believed = np.maximum(resolution, least)
+    false = np.isin(decide(gains, DELTA, least_sd=believed), [BETTER, WORSE]).any(-1).mean()
     alone = np.isin(decide(gains, DELTA, least_sd=resolution), [BETTER, WORSE]).any(-1).mean()
     assert false <= 0.05
     assert alone > 0.12 or seeds > 3
+
+
+@pytest.mark.parametrize("solved", [(0.9, 0.6, 0.6, 0.6), (1.0, 0.8, 0.8, 0.8), (1.0, 0.5, 0.9, 1.0)])
+def test_seeds_that_all_solve_a_task_do_not_make_two_variants_equal(solved: tuple[float, ...]) -> None:
+    """Where variants solve a task with these chances, few studies of five seeds call two equal that are not.
+
+    Each comparison's own spread alone would do so in 18, 68 and 60 % of them: by chance every seed solves it, or the
+    same seeds do.
+    """
+    chance = np.array(solved)
+    scores = (np.random.default_rng(4).random((STUDIES, len(solved), SEEDS)) < chance[:, None]).astype(float)
+    gains, unequal = scores[:, 1:] - scores[:, :1], np.abs(chance[1:] - chance[0]) > DELTA
+    resolution = METRICS["accuracy"].resolution
+    believed = np.maximum(resolution, np.broadcast_to(doubt(gains)[:, None], gains.shape[:-1]))
+    false, alone = (
+        (decide(gains, DELTA, least_sd=least)[:, unequal] == EQUAL).any(-1).mean() for least in (believed, resolution)
+    )
+    assert false <= 0.05 < 0.15 < alone
 
 
 def comparison(reference: list[float], variant: list[float], metric: str = "bits_per_byte", **more: str) -> Comparison:
@@ -154,8 +173,8 @@ def test_what_was_simulated_is_what_judges(metric: str) -> None:
         verdicts = judge([comparison(list(reference), list(row), metric) for row in scores], DELTA)
         kind = METRICS[metric]
         gains = kind.gains(reference, scores) / kind.unit(reference)
-        least = doubt(gains) if kind.absolute else 0.0
-        words = decide(gains, DELTA, least_sd=kind.resolution, doubt=least)
+        least = max(kind.resolution, float(doubt(gains))) if kind.absolute else kind.resolution
+        words = decide(gains, DELTA, least_sd=least)
         assert [verdict.word for verdict in verdicts] == list(words)
 
 
@@ -166,6 +185,13 @@ def test_accuracies_of_a_task_that_some_seeds_solve_are_doubted() -> None:
     assert alone.word == BETTER
     assert among.word == UNSETTLED
     assert among.p is not None and alone.p is not None and among.p > alone.p
+    # Its interval is as wide as what is believed, and no accuracy gains more than all.
+    assert alone.low is not None and among.low is not None and among.low < 0 < alone.low
+    assert among.high == 1.0
+    solved = [1.0, 1.0, 1.0]
+    same, _ = judge([comparison(solved, solved, "accuracy"), comparison(solved, [1.0, 1.0, 0.2], "accuracy")], DELTA)
+    assert same.word == UNSETTLED
+    assert judge([comparison(solved, solved, "accuracy")], DELTA)[0].word == EQUAL
 
 
 def test_what_does_not_count_is_not_counted() -> None:
