@@ -8,6 +8,7 @@ class Heading {
   constructor({ title = {}, margin = {}, height = 450 }) {
     this.lines = [{ text: title.text ?? "", size: 16 }, { text: title.subtitle?.text ?? "", size: 12 }]
     this.top = margin.t
+    this.pad = title.pad?.t ?? 0
     this.height = height
   }
 
@@ -17,7 +18,9 @@ class Heading {
     const more = this.lines.reduce((sum, { text, size }, n) => sum + Math.round(1.3 * size) * (count(broken[n]) - count(text)), 0)
     const changed = { height: this.height + more }
     if (!this.lines[0].text) return changed
-    Object.assign(changed, { "margin.t": this.top + more, "title.text": broken[0] })
+    // Plotly lets a title of several lines grow upwards, out of the figure.
+    const pad = this.pad + 14 * (count(broken[0]) - 1)
+    Object.assign(changed, { "margin.t": this.top + more, "title.text": broken[0], "title.pad.t": pad })
     if (this.lines[1].text) changed["title.subtitle.text"] = broken[1]
     return changed
   }
