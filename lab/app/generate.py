@@ -86,7 +86,7 @@ def _beat(held: Writing, was_live: bool, job: Job) -> None:
     if len(held.tokens) > 1:
         _growth(held, job)
     if not held.live and held.tokens:
-        drawer = st.expander("Numbers and downloads", key="numbers-writing", on_change="rerun", type="compact")
+        drawer = st.expander("The text in numbers, and downloads", key="numbers-writing", on_change="rerun", type="compact")
         if drawer.open:
             with drawer:
                 _take_away(held, job)
@@ -99,7 +99,7 @@ def _told(held: Writing) -> None:
     if tokens:
         mean = sum(token.probability for token in tokens) / len(tokens)
         first = sum(token.rank == 1 for token in tokens)
-        parts += [f"mean probability {mean:.0%}", f"{first} were the likeliest"]
+        parts += [f"mean probability {mean:.1%}", f"{first} were the likeliest"]
         depths = [token.passes for token in tokens if token.passes is not None]
         if depths:
             parts.append(f"{sum(depths) / len(depths):.2f} passes a token")

@@ -50,7 +50,7 @@ def state_growth(
     else:
         about = f"{y[-1]:,.0f} numbers, however long the text" if len(y) else "waiting for the first token"
     if prompt:
-        about += f" · {prompt} tokens were given"
+        about += f" · {prompt} token{' was' if prompt == 1 else 's were'} given"
     # In so low a figure the legend would run into the axis.
     figure.update_layout(legend_y=-0.42)
     return finish(
