@@ -86,7 +86,9 @@ def _beat(held: Writing, was_live: bool, job: Job) -> None:
     if len(held.tokens) > 1:
         _growth(held, job)
     if not held.live and held.tokens:
-        drawer = st.expander("The text in numbers, and downloads", key="numbers-writing", on_change="rerun", type="compact")
+        drawer = st.expander(
+            "The text in numbers, and downloads", key="numbers-writing", on_change="rerun", type="compact"
+        )
         if drawer.open:
             with drawer:
                 _take_away(held, job)
