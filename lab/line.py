@@ -1,4 +1,4 @@
-"""The line of runs: whoever is alive lets the next one begin, and no two ever begin the same one.
+"""The line of runs and studies: whoever is alive lets the next one begin, and no two ever begin the same one.
 
 A worker's keeper calls `python -m lab.line RUNS_FOLDER` when its worker has ended, in whatever way; a dashboard that is
 open looks every few seconds. So the line goes on without a server, and without a worker's last word.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from lab import notes, process, room, status, tickets
+from lab import notes, process, recorded, room, status, tickets
 from strawberry.errors import StrawberryError
 
 BEAT = 2.0  # seconds between two looks at the line
@@ -45,9 +45,14 @@ def advance(runs_folder: str | Path) -> list[str]:
 
 
 def begin(folder: Path) -> None:
-    """Let a run begin or go on at once, and take it out of the line; hold :func:`lab.tickets.turn` meanwhile."""
+    """Let a run or a study begin or go on at once, and take it out of the line; hold :func:`lab.tickets.turn`."""
     with tickets.written(folder):
-        if status.read(folder).live:
+        if recorded.is_study(folder):
+            # Runs must not need what studies need.
+            from lab.ablate import desk
+
+            desk.begin(folder)
+        elif status.read(folder).live:
             path = folder / "control.json"
             notes.write(path, {**notes.read(path), "want": "run"})
         else:

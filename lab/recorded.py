@@ -32,6 +32,11 @@ def studies(runs_folder: Path) -> list[Path]:
     return [path.parent for path in runs_folder.glob("*/study.json") if not path.parent.is_symlink()]
 
 
+def is_study(folder: Path) -> bool:
+    """Whether there is a study in a folder, begun or asked for."""
+    return (folder / "study.json").is_file()
+
+
 def is_run(folder: Path) -> bool:
     """Whether there is a run in a folder, begun or asked for."""
     return (folder / "job.json").is_file() or (folder / "config.json").is_file()

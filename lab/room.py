@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from lab import notes, process
+from lab import notes, process, recorded
 from strawberry.config import Config
 
 OWN = 5e8  # bytes that Python and torch themselves take
@@ -72,9 +72,11 @@ def room(config: Config, runs_folder: Path, others: Sequence[Path] = (), *, text
 
 
 def room_of(folder: Path, others: Sequence[Path]) -> Room:
-    """The same for a run that was asked for in ``folder``."""
+    """The same for a run that was asked for in ``folder``; of a study only what a small one takes."""
     asked = notes.read(folder / "job.json")
     need, disk = asked.get("memory"), asked.get("disk")
+    if recorded.is_study(folder):
+        need, disk = OWN, BESIDES
     if not isinstance(need, int | float) or not isinstance(disk, int | float):
         need, disk = needs(Config.from_dict(asked.get("config") or {}))
     return _room(need, disk, folder.parent, others)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lab.ablate.results import CellResult, Results
 
 BADGES = {
+    "waiting": ("violet", ":material/schedule:"),
     "starting": ("blue", ":material/hourglass_top:"),
     "preparing": ("blue", ":material/hourglass_top:"),
     "training": ("green", ":material/play_arrow:"),
@@ -37,7 +38,8 @@ def findings(one: desk.Desk) -> None:
     """Draw a study; its progress redraws itself, and the rest when there is news."""
     st.subheader(literal(one.study.question), anchor=False)
     seen = _seen(one)
-    st.fragment(shell.guarded(_progress), run_every=BEAT if one.status().live else None)(one, seen)
+    status = one.status()
+    st.fragment(shell.guarded(_progress), run_every=BEAT if status.live or status.place else None)(one, seen)
     results = one.results()
     if results is None or not any(row.scores for row in results.rows):
         _nothing(one, results)
@@ -63,6 +65,17 @@ def _progress(one: desk.Desk, seen: tuple[str, float]) -> None:
     colour, icon = BADGES[status.state]
     with first:
         st.badge(status.state, color=colour, icon=icon)  # type: ignore[arg-type]
+    if status.place:
+        st.info(f"This study waits: {literal(status.sentence)}", icon=":material/schedule:")
+        second.button(
+            "Leave the line", icon=":material/close:", key="stop-study", width="stretch", on_click=shell.attempt,
+            args=(one.stop,), help="It stays as it is until it goes on.",
+        )  # fmt: skip
+        third.button(
+            "Start now", icon=":material/play_arrow:", key="resume-study", width="stretch", on_click=shell.attempt,
+            args=(lambda: one.resume(beside=True),), help="Beside what trains; each gets its share of the processor.",
+        )  # fmt: skip
+        return
     second.button(
         "Stop", icon=":material/stop:", key="stop-study", disabled=not status.live, width="stretch",
         on_click=shell.attempt, args=(one.stop,), help="The workers save; it goes on from there.",
@@ -89,7 +102,7 @@ def _nothing(one: desk.Desk, results: "Results | None") -> None:
     with st.container(border=True, key="empty"):
         tuned = sum(cell.state == "done" and cell.stage == "tune" for cell in results.cells) if results else 0
         told = f" {tuned} of them are done." if tuned else ""
-        if one.status().live:
+        if one.status().live or one.status().place:
             st.markdown(
                 "**No training that counts has ended yet.** First learning rates are tried for each variant; then "
                 f"the seeds are trained, and verdicts come once all of them are there.{told}"

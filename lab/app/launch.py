@@ -8,10 +8,11 @@ from typing import Any
 import streamlit as st
 
 import strawberry
-from lab import jobs, process, room, tickets
+from lab import jobs, process, room
 from lab import status as statuses
 from lab.app import words
 from lab.app.shell import attempt, choose, sentence
+from lab.app.turns import in_line
 from strawberry.config import Config
 from strawberry.errors import StrawberryError
 
@@ -39,7 +40,7 @@ def panel(preset: str, wish: Wish) -> None:
         if wish.config is not None:
             wrong = _cost(wish.config, wish.steps) or wrong or _short(wish)
         waits = jobs.queues(folder)
-        beside = waits and _turns(folder)
+        beside = waits and in_line(folder, "run")
         if wish.config is not None and not wrong:
             wrong = _room(wish, folder, now=beside or not waits)
         if wrong:
@@ -72,22 +73,6 @@ def free_name(stem: str) -> str:
     while (folder / f"{stem}-{number}").exists():
         number += 1
     return f"{stem}-{number}"
-
-
-def _turns(folder: Path) -> bool:
-    """Say who comes first; returns whether the run is to begin beside them all the same."""
-    busy, line = statuses.training(folder), tickets.waiting(folder)
-    names = " and ".join(f"**{path.name}**" for path in busy[:3]) or f"**{line[0].name}**"
-    what = ("trains" if len(busy) < 2 else "train") if busy else "is next in line"
-    st.info(
-        f"{names} {what} now. This run waits, {statuses.nth(len(line) + 1)} in line, and begins by itself when its "
-        "turn comes, also when no page is open.",
-        icon=":material/schedule:",
-    )
-    return st.checkbox(
-        "Start at once instead, beside it", key="beside", help="Each then gets only its share of the processor. How "
-        "many runs train at once is set on the Runs page."
-    )  # fmt: skip
 
 
 def _room(wish: Wish, folder: Path, *, now: bool) -> str:

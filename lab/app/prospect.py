@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from lab import jobs, process, room
-from lab import status as statuses
 from lab.ablate import desk, gauge
 from lab.ablate.budget import Matched, matched
 from lab.ablate.study import Study
 from lab.app import shell, words
+from lab.app.turns import in_line
 from lab.app.words import literal
 
 Budgets = dict[tuple[str, str], Matched]
@@ -34,13 +34,16 @@ def panel(study: Study | None, budgets: Budgets, wrong: str, choose: Callable[[s
         wrong = _lacking(budgets, at_once) or _taken(study.name)
     if wrong:
         st.error(wrong, icon=":material/error:")
+    waits = jobs.queues(jobs.runs_folder())
+    beside = waits and in_line(jobs.runs_folder(), "study")
+    label, icon = ("Put it in line", "schedule") if waits and not beside else ("Start the study", "play_arrow")
     pressed = st.button(
-        "Start the study", type="primary", icon=":material/play_arrow:", width="stretch", key="start-study",
+        label, type="primary", icon=f":material/{icon}:", width="stretch", key="start-study",
         disabled=bool(wrong) or study is None,
     )  # fmt: skip
     st.caption("It runs in a process of its own: close this page and come back, the address finds it again.")
     if pressed and study is not None:
-        shell.attempt(lambda: choose(desk.start(jobs.runs_folder(), study, at_once).name))
+        shell.attempt(lambda: choose(desk.start(jobs.runs_folder(), study, at_once, beside=beside).name))
         st.rerun()
 
 
@@ -90,8 +93,6 @@ def _lacking(budgets: Budgets, at_once: int) -> str:
             f"{at_once} of these trainings at once need about {words.size(need)} of memory, and "
             f"{words.size(process.free_memory())} are free. Choose a smaller size, or fewer at once."
         )
-    if others := statuses.training(jobs.runs_folder()):
-        st.warning(f"**{literal(others[0].name)}** trains now: both will be slower.", icon=":material/schedule:")
     return ""
 
 

@@ -167,7 +167,7 @@ def sidebar(*, restart: bool = False) -> None:
         )
         missing = st.session_state.get("missing")
         if missing and st.session_state.get(RUN) is None:
-            st.warning(f"There is no run called “{missing}” here.")
+            st.warning(f"There is no run called “{words.literal(missing)}” here.")
         job = chosen()
         if job is not None:
             badges(job, job.status())

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lab import notes
+from lab import jobs, line, notes, process, tickets
 from lab.ablate import desk, gauge
 from tests.lab.ablate import invented
+from tests.lab.app.conftest import tiny
 
 Draw = Callable[..., Any]
 
@@ -163,3 +164,42 @@ def test_a_link_to_a_study_that_is_gone_says_so(draw: Draw, runs: Path) -> None:
     assert "There is no study called “gone”" in app.said
     app.button(key="open-first-look").click().run()
     assert "better" in app.said and app.session_state["study"] == "first-look"
+
+
+def test_a_study_waits_for_a_run_that_trains_and_says_so(
+    draw: Draw, tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "spawn", lambda folder: notes.write(folder / "status.json", {"state": "training"}))
+    monkeypatch.setattr(process, "alive", lambda folder: notes.read(folder / "status.json").get("state") == "training")
+    job = jobs.start(tmp_path / "runs", "early", tiny())
+    app = draw("ablate").whole()
+    assert "**early** trains now. This study waits, 1st in line" in app.said
+    assert app.button(key="start-study").label == "Put it in line"
+    app.button(key="start-study").click().run()
+    app.whole()
+    assert not started
+    assert "This study waits: 1st in line, behind early" in app.said
+    assert (app.button(key="stop-study").label, app.button(key="resume-study").label) == ("Leave the line", "Start now")
+    # Everybody else sees it too.
+    assert "1st in line, behind early" in draw("runs").whole().said
+    assert "1st in line, behind early" in draw("ablate").whole().said
+
+    app.button(key="stop-study").click().run()
+    assert "It has not begun yet" in app.whole().said and not tickets.waiting(tmp_path / "runs")
+    app.button(key="resume-study").click().run()
+    assert "1st in line, behind early" in app.whole().said
+    notes.write(job.folder / "status.json", {"state": "finished"})
+    assert line.advance(tmp_path / "runs") == ["study-1"]
+    assert started == [(tmp_path / "runs" / "study-1", 1)]
+
+
+def test_a_study_may_begin_beside_what_trains(
+    draw: Draw, tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "spawn", lambda folder: notes.write(folder / "status.json", {"state": "training"}))
+    monkeypatch.setattr(process, "alive", lambda folder: notes.read(folder / "status.json").get("state") == "training")
+    jobs.start(tmp_path / "runs", "early", tiny())
+    app = draw("ablate", state={"beside": True}).whole()
+    assert app.button(key="start-study").label == "Start the study"
+    app.button(key="start-study").click().run()
+    assert len(started) == 1 and not tickets.waiting(tmp_path / "runs")
