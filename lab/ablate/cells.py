@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,8 +43,9 @@ class Cell:
 class Record:
     """What a cell's folder tells: the last step, the evaluations by step, and how it ended.
 
-    saved: step of the newest checkpoint that was told of. done: trained to the last step. diverged: a sentence, if the
-    loss was no longer finite. seconds: spent in steps. losses: (step, training loss) of every step.
+    saved: step of the newest checkpoint that was told of. done: trained to the last step, and sound there. diverged: a
+    sentence, if the loss of training or of validation was no longer finite. seconds: spent in steps. losses: (step,
+    training loss) of every step.
     """
 
     step: int = 0
@@ -108,7 +110,7 @@ _known: dict[Path, tuple[tuple[int, int], Record]] = {}
 
 
 def _read(path: Path) -> Record:
-    step, saved, seconds, tokens, done, diverged = 0, 0, 0.0, 0, False, ""
+    step, saved, seconds, tokens, done, diverged, broken = 0, 0, 0.0, 0, False, "", ""
     evaluated: dict[int, Evaluated] = {}
     losses, warnings = [], []
     for event in read_events(path)[0]:
@@ -118,6 +120,8 @@ def _read(path: Path) -> Record:
                 losses.append((event.step, event.loss))
             case Evaluated():
                 evaluated[event.step] = event
+                if not math.isfinite(event.loss):
+                    broken = broken or f"the validation loss of step {event.step} is not finite"
             case Saved():
                 saved = event.step
             case Warned():
@@ -126,7 +130,8 @@ def _read(path: Path) -> Record:
                 done = done or event.reason == "done"
                 diverged = event.reason if _NOT_FINITE in event.reason else diverged
     told = tuple(dict.fromkeys(warnings))
-    return Record(step, evaluated, saved, done, diverged, seconds, tokens, tuple(losses), told)
+    diverged = diverged or broken
+    return Record(step, evaluated, saved, done and not broken, diverged, seconds, tokens, tuple(losses), told)
 
 
 def train(cell: Cell, folder: Path, until: int, asked_to_stop: Callable[[], bool]) -> None:
