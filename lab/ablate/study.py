@@ -42,7 +42,8 @@ class Study:
     reference trains. equal: what the budget equalises, see :mod:`lab.ablate.budget`. learning_rates: tried for each
     variant, none for a third, once and three times the variant's own; a single one is not tuned. tuning_seed: the seed
     of those trials, none of ``seeds``. halving: 0, or the factor by which successive halving thins the learning rates.
-    delta: the margin within which variants count as equal, a share. alpha: chance of any false verdict in the study.
+    delta: the margin within which variants count as equal, a share. alpha: the chance that anything in the study is
+    falsely called different, and likewise falsely equal.
     reference: the variant that all are compared with, by default the first. control: data -> (variant, accuracy) that
     must be reached, or that data's comparisons are void; gate: train controls first, and where one failed, no others.
     evaluations: how often each run is evaluated, on eval_batches batches; threads: of each run's arithmetic, fixed
@@ -130,14 +131,25 @@ class Study:
         for name in ("delta", "alpha"):
             if not 0 < getattr(self, name) < 1:
                 raise StudyError(f"{name} must lie between 0 and 1; got {getattr(self, name)}")
-        if not self.config(self.reference, next(iter(self.data))).causal:
-            raise StudyError(f"reference {self.reference!r} reads the future; nothing can be measured against it")
+        for name, fields in {
+            "base": self.base,
+            **{f"variant {name}": self.variants[name] for name in self.variants},
+        }.items():
+            if "steps" in fields:
+                raise StudyError(f"{name} sets steps, which the study decides, or a data set; leave it out")
+        for data in self.data:
+            if not self.config(self.reference, data).causal:
+                raise StudyError(
+                    f"reference {self.reference!r} reads the future on {data}; nothing can be measured against it"
+                )
         for data, (variant, accuracy) in self.control.items():
             if data not in self.data or variant not in self.variants or not 0 < accuracy <= 1:
                 raise StudyError(
                     f"control {data!r} must name data of this study, one of its variants and an accuracy up to 1; "
                     f"got {variant!r} and {accuracy}"
                 )
+            if not self.config(variant, data).causal:
+                raise StudyError(f"control {variant!r} reads the future on {data}; that it passes would prove nothing")
         if self.gate and not self.control:
             raise StudyError("gate waits for controls, and this study has none; give control, or leave gate out")
 

@@ -125,6 +125,16 @@ def test_tokens_become_steps() -> None:
         ({"control": {"sotu": 0.9}}, "must be a variant and the accuracy"),
         ({"control": {}}, "gate waits for controls"),
         ({"variants": {"attention": {"weights": "retention", "pooling": "batch"}, "aft": {}}}, "reads the future"),
+        ({"data": {"sotu": {}, "python": {"weights": "retention", "pooling": "batch"}}}, "reads the future on python"),
+        (
+            {
+                "variants": {"attention": {}, "aft": {"weights": "retention", "pooling": "batch"}},
+                "control": {"sotu": ("aft", 0.9)},
+            },
+            "control 'aft' reads the future on sotu",
+        ),
+        ({"variants": {"attention": {}, "aft": {"steps": 80}}}, "variant aft sets steps"),
+        ({"base": {"preset": "gpt-pico", "steps": 80}}, "base sets steps"),
     ],
 )
 def test_mistakes_are_one_sentence(changes: dict[str, Any], words: str) -> None:
