@@ -195,28 +195,37 @@ def _fixed(board: Board) -> list[str]:
     }[study.equal]
     tuned = "No learning rate was tuned."
     if any(len(study.rates(*pair)) > 1 for pair in study.pairs):
-        halved = f"; successive halving by {study.halving} stopped hopeless ones early" if study.halving else ""
+        halved = f"; successive halving by {study.halving} stopped the worse ones early" if study.halving else ""
         tuned = (
             f"Learning rates were tuned for each variant and data set with seed {study.tuning_seed}, which is none of "
             f"the seeds that count{halved}. They were chosen on the validation data that the results are measured on."
         )
     sentences = [
         budget,
-        f"Seeds {seeds} make the weights and the order of the data; with the same seed all variants see the same "
-        "batches, and all are evaluated on the same validation data.",
+        f"Seeds {seeds} make the weights and the order of the data; "
+        + (
+            "with the same seed all variants see the same batches, and all are evaluated on the same validation data."
+            if _alike(board)
+            else "batches differ in shape or tokens between variants, so neither the order of the data is the same for "
+            "all, nor how much validation data they are evaluated on."
+        ),
         tuned,
         f"Differences are paired by seed: Student's t-test, Holm's correction over all comparisons of the study at "
         f"{study.alpha:g}; intervals are of {LEVEL:.0%}, for each comparison alone. Equal means within "
         f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests. No spread of "
-        "accuracies is believed that is smaller than that of all comparisons on the same data.",
+        "accuracies is believed that is smaller than that of all comparisons on the same data. These chances hold for "
+        "seeds that were fixed beforehand: who adds seeds until a verdict comes has more of them wrong.",
         "FLOPs are those of matrix products, two per multiply-add, attention in full; training is three times a "
         "forward pass.",
         f"Each training used {study.threads} thread{'s' * (study.threads != 1)}.",
     ]
-    shapes = {
-        (data, config.batch_size, config.seq_len, config.grad_accum, config.vocab_size)
-        for (_, data), config in ((pair, budget.config) for pair, budget in board.budgets.items())
-    }
-    if len(shapes) > len(study.data):
-        sentences.append("Batches differ in shape between variants, so the order of the data is not the same for all.")
     return sentences
+
+
+def _alike(board: Board) -> bool:
+    """Whether all variants have the same batches on each data set."""
+    shapes = {
+        (data, c.batch_size, c.seq_len, c.grad_accum, c.tokenizer, c.vocab_size, c.train_fraction)
+        for (_, data), c in ((pair, budget.config) for pair, budget in board.budgets.items())
+    }
+    return len(shapes) == len(board.study.data)

@@ -1,5 +1,6 @@
 """The queue: everything is trained once, in the right order, and whatever goes wrong is told and costs only itself."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,16 @@ def test_names_are_stable_and_tell_apart(make: Callable[..., Study], text_file: 
     assert all(len(name) <= 64 for name in names)
 
 
+@pytest.mark.parametrize(
+    "other", [{"mixer": "aft"}, {"batch_size": 1}, {"seq_len": 8}, {"vocab_size": 300}, {"train_fraction": 0.5}]
+)
+def test_the_same_batches_are_claimed_where_they_are(make: Callable[..., Study], other: dict[str, Any]) -> None:
+    study = make(variants={"attention": {}, "other": other}, learning_rates=[0.01], equal="steps")
+    told = " ".join(gather(Board(Path("nowhere"), study), "").fixed)
+    assert ("all variants see the same batches" in told) == ("mixer" in other)
+    assert ("neither the order of the data is the same" in told) == ("mixer" not in other)
+
+
 def test_two_workers_share(make: Callable[..., Study], begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a cell is held by one, another passes it by, waits for it in the end, and takes it over when it is free."""
     folder = begun(make(learning_rates=[0.01]))
@@ -169,6 +180,31 @@ def test_what_diverges_is_not_tried_again_and_voids(
     assert results.voided == [aft]
     assert results.verdicts[0].word == "void" and results.verdicts[0].sentence == aft.void
     assert sorted(one.state for one in results.cells).count("diverged") == 2
+
+
+def test_an_evaluation_that_is_not_finite_is_no_score(make: Callable[..., Study], begun: Begun) -> None:
+    """The last update may break a model whose last loss was sound: neither is its rate chosen, nor is it judged."""
+    folder = begun(make())
+    work(folder)
+    board = Board(folder)
+    [data] = board.study.data
+    chosen = board.standing("aft", data).chosen
+    trial = next(cell for cell in board.trials("aft", data) if cell.rate == chosen)
+    final = board.finals("attention", data)[1]
+    for cell, broken in ((trial, "NaN"), (final, "Infinity")):
+        path = board.path(cell) / "events.jsonl"
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        last = [event for event in events if event["event"] == "evaluated"][-1]
+        last["loss"] = last["bits_per_byte"] = broken
+        path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    board = Board(folder)
+    assert board.record(trial).diverged == "the validation loss of step 10 is not finite"
+    assert board.standing("aft", data).chosen not in (None, chosen)
+    results = gather(board, "")
+    assert "attention diverged on" in results.row("attention", data).void
+    assert results.verdicts[0].word == "void"
+    assert sorted(results.row("attention", data).scores) == ["0", "2"]
+    assert [one.state for one in results.cells].count("diverged") == 2
 
 
 @pytest.mark.slow
