@@ -195,8 +195,6 @@ class Place {
     if (about && !this.heading.tells(about)) {
       layout.title = { ...layout.title, subtitle: { ...layout.title?.subtitle, text: line ? `${about} · ${line}` : about } }
     }
-    // A transparent picture of a dark page could not be read on white paper.
-    layout.paper_bgcolor = getComputedStyle(document.querySelector("[data-testid=stApp]")).backgroundColor
     const size = { width: this.box.clientWidth, height: this.box.clientHeight, scale: format === "png" ? 2 : 1 }
     const address = await window.Plotly.toImage({ data: this.box.data, layout }, { format, ...size })
     const told = [about, code].filter(Boolean).join("\n\n")

@@ -1,8 +1,8 @@
 """Numbers in, one plotly figure out: every picture that the pages and notebooks show.
 
 Each function takes ``theme="light"`` or ``"dark"``, returns a figure and never shows it; `tables.table` gives the same
-numbers as a table, and `export.to_html` one offline page. The paper is transparent: put a figure on a page of
-`theme.colours(theme).page`.
+numbers as a table, and `export.to_html` one offline page. A figure brings its paper along, of the colour
+`theme.colours(theme).page`, so that a light one can be read in a dark notebook too.
 """
 
 from lab.figures.attention import attention_map, map_grid, map_pair, map_profile

@@ -103,7 +103,7 @@ def scale(stops: tuple[str, ...], *, gamma: float = 1.0, middle: float = 0.0) ->
 
 @lru_cache(maxsize=2)
 def template(theme: str) -> go.layout.Template:
-    """Fonts, axes, margins and hover labels of all figures; the paper is transparent, the page shows through."""
+    """Fonts, axes, margins and hover labels of all figures, on paper of the page's colour, whatever is around it."""
     c = colours(theme)
     axis = {
         "gridcolor": c.grid,
@@ -116,7 +116,7 @@ def template(theme: str) -> go.layout.Template:
     }
     layout = {
         "font": {"family": FONT, "size": 13, "color": c.text},
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": c.page,
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": list(c.experts),
         "title": {"x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12}, "font": {"size": 16}},

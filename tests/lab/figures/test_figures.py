@@ -127,7 +127,7 @@ def test_every_figure_is_drawn_dressed_and_small(probes, leak, name, family):
         assert layout["title"]["subtitle"]["text"]
         assert layout["height"] >= 200
         assert layout["uirevision"] == layout["meta"]["figure"] == name
-        assert layout["template"]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+        assert layout["template"]["layout"]["paper_bgcolor"] == figures.colours("light").page
         table = figures.table(name, *args, **choices, theme="dark")
         assert isinstance(table, pd.DataFrame)
         assert len(table)

@@ -94,7 +94,7 @@ def test_every_figure_is_dressed_alike_and_has_its_numbers(name: str, theme: str
     draw, args, options = CALLS[name]
     figure = draw(*args, **options, theme=theme)
     assert figure.layout.meta == {"figure": name, "theme": theme}
-    assert figure.layout.paper_bgcolor is None and figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert figure.layout.paper_bgcolor is None and figure.layout.template.layout.paper_bgcolor == colours(theme).page
     assert figure.layout.title.text and figure.layout.title.subtitle.text
     assert len(figure.to_json()) < 100_000
     numbers = tables.table(name, *args, **options)
