@@ -36,6 +36,8 @@ def weight_difference(
         f"{frame_names(p.frames)[number][side]}{'' if p.step is None else f', step {p.step}'}"
         for p, number in ((probe, frame), (other, other_frame))
     ]
+    if names[0] == names[1] and probe.text != other.text:
+        names = [f"{name}, {text} text" for name, text in zip(names, ("first", "second"), strict=True)]
     rows, columns = probe.picture_grid(projection)
     figure = subplots(
         1,

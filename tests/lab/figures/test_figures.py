@@ -1,5 +1,6 @@
 """Every figure, of every family, in both themes: dressed alike, small, made of typed arrays, with a table beside it."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from functools import cache
@@ -249,6 +250,14 @@ def test_compared_panels_share_a_range(probe):
         assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
     weights = figures.filmstrip(probe, ranges="shared").layout.coloraxis
     assert weights.cmin == -weights.cmax
+
+
+def test_two_texts_at_one_moment_are_told_apart(probe):
+    other = dataclasses.replace(probe, meta={**probe.meta, "text": "another"})
+    titles = [note.text for note in figures.weight_difference(probe, other, frame=1, other_frame=1).layout.annotations]
+    assert titles[0].endswith("first text") and titles[1].endswith("second text")
+    titles = [note.text for note in figures.weight_difference(probe, other, frame=1).layout.annotations]
+    assert not any("text" in title for title in titles)
 
 
 def test_hover_names_tokens_and_markup_in_them_is_harmless(probe):
