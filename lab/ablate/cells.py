@@ -119,8 +119,9 @@ def _read(path: Path) -> Record:
                 step, seconds, tokens = event.step, event.seconds, event.tokens
                 losses.append((event.step, event.loss))
             case Evaluated():
-                evaluated[event.step] = event
-                if not math.isfinite(event.loss):
+                if math.isfinite(event.loss):
+                    evaluated[event.step] = event
+                else:
                     broken = broken or f"the validation loss of step {event.step} is not finite"
             case Saved():
                 saved = event.step

@@ -205,6 +205,8 @@ def test_an_evaluation_that_is_not_finite_is_no_score(make: Callable[..., Study]
     assert results.verdicts[0].word == "void"
     assert sorted(results.row("attention", data).scores) == ["0", "2"]
     assert [one.state for one in results.cells].count("diverged") == 2
+    # Readers of JSON other than Python know no infinity.
+    json.dumps(results.to_dict(), allow_nan=False)
 
 
 @pytest.mark.slow
