@@ -19,6 +19,7 @@ from lab.ablate.progress import Clock
 from lab.ablate.queue import Board
 from lab.ablate.study import Study, StudyError
 from lab.ablate.table import show
+from lab.causality import shrunk, verdict
 from strawberry.cli.interruption import Interruption
 from strawberry.data import load
 from strawberry.runs import CHECKPOINTS, named_run
@@ -66,6 +67,7 @@ def prepare(study: Study, runs: Path, engine: str = "local") -> Board:
     engines.check(engine)
     if study.halving:
         halving.check()
+    _causal(board)
     _load(board)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     notes.write(folder / STUDY, study.to_dict())
@@ -122,6 +124,21 @@ def command(study: str) -> str:
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     return f"strawberry ablate {shlex.quote(str(path))}"
+
+
+def _causal(board: Board) -> None:
+    """Measure whether each variant that says it is causal is so; one that is not would be ranked."""
+    seen = set()
+    for (variant, data), budget in board.budgets.items():
+        small = shrunk(budget.config)
+        if not budget.config.causal or small in seen:
+            continue
+        seen.add(small)
+        if not (found := verdict(small)).causal:
+            raise StudyError(
+                f"variant {variant!r} reads the future on {data}, and nothing that it is made of says so: "
+                f"{found.sentence}; mend it first"
+            )
 
 
 def _load(board: Board) -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from lab.ablate import command, engines
 from lab.ablate.results import Results
 from lab.ablate.study import Study, StudyError
 from strawberry.__main__ import main
+from strawberry.call import Call
+from strawberry.mixers import MIXERS
+from strawberry.mixers.base import ALONE
+from tests.mixers.toys import RunningMean
 
 
 @pytest.fixture
@@ -20,6 +25,28 @@ def file(make: Callable[..., Study], tmp_path: Path) -> Path:
     path = tmp_path / "mixers.json"
     path.write_text(json.dumps(make(learning_rates=[0.01]).to_dict()))
     return path
+
+
+class Cheat(RunningMean):
+    """Every token gets the mean of all values, of those to come as well, and says nothing of it."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, state: Any = None, call: Call = ALONE) -> Any:
+        y, state = super().forward(q, k, v, x, state, call)
+        return y.mean(1, keepdim=True).expand_as(y), state
+
+
+def test_a_leak_that_nobody_declared_is_refused_before_anything_is_written(
+    make: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MIXERS, "cheat", Cheat)
+    monkeypatch.setitem(MIXERS, "mean", RunningMean)
+    honest = make(variants={"attention": {}, "mean": {"mixer": "mean"}}, equal="steps")
+    assert command.prepare(honest, tmp_path).folder.is_dir()
+    study = make(name="leak", variants={"attention": {}, "cheat": {"mixer": "cheat"}}, equal="steps")
+    assert study.config("cheat", next(iter(study.data))).causal
+    with pytest.raises(StudyError, match=r"variant 'cheat' reads the future on .*, and nothing that it is made of"):
+        command.prepare(study, tmp_path)
+    assert not (tmp_path / "leak").exists()
 
 
 @pytest.mark.slow
@@ -127,8 +154,9 @@ def test_without_its_package_an_engine_says_what_to_install(name: str, monkeypat
         engines.check(name)
 
 
-def test_options_become_what_they_look_like() -> None:
+def test_options_become_what_they_look_like(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_bytes(file.read_bytes())
     assert [engines.value(text) for text in ("3", "0.5", "true", "gpu")] == [3, 0.5, True, "gpu"]
     assert engines.default_jobs(1) >= 1
     with pytest.raises(StudyError, match="local has no option partition"):
-        engines.start("local", Path(), 1, 1, {"partition": "gpu"})
+        engines.start("local", tmp_path, 1, 1, {"partition": "gpu"})
