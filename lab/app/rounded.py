@@ -25,7 +25,7 @@ def rounding(job: Job, place: Place) -> None:
     st.info(
         "**This model's weights are learned, and rounded wherever they multiply**: nothing rewrites them while it "
         f"reads, so there is no filmstrip; but {SAYS[kind]}. They are kept in full for training only. Embeddings and "
-        "gains are not rounded.",
+        "gains are not rounded. Notebook 07 teaches it.",
         icon=":material/grid_4x4:",
     )
     step = models.nearest(job, place.probe, "These are the weights of {}.")
