@@ -149,8 +149,8 @@ def _frame(figure: go.Figure, words: str, theme: str) -> None:
     figure.update_yaxes(showline=True, mirror=True, linecolor=c.grid)
     if words:
         figure.add_annotation(
-            x=0.03, xref="x domain", y=0.05, yref="y domain", text=words, showarrow=False, xanchor="left",
-            yanchor="bottom", font={"color": c.muted, "size": 12},
+            x=0.03, xref="x domain", y=0.15, yref="y domain", text=words, showarrow=False, xanchor="left",
+            yanchor="middle", font={"color": c.muted, "size": 12},
         )  # fmt: skip
 
 
