@@ -60,12 +60,27 @@ def page() -> None:
     st.caption(KINDS)
     lesson("03_why_the_published_form_cheats")
     source = st.segmented_control(
-        "What to judge", list(SOURCES), default="family", key="judge", bind="query-params", required=True,
+        "What to judge", list(SOURCES), default=_opening(), key="judge", bind="query-params", required=True,
         format_func=SOURCES.__getitem__,
     )  # fmt: skip
     found = shell.guarded({"family": _of_family, "run": _of_run, "own": _of_own}[str(source)])()
     if found is not None:
         draw(*found)
+
+
+def _opening() -> str:
+    """What is judged until the person, or the address, says otherwise: the run that is chosen, if one is."""
+    state, job = st.session_state, shell.chosen()
+    name = None if job is None else job.name
+    turned = state.get("leaks-of") != name and "judge" not in st.query_params
+    if "judge" not in state or turned:
+        # An address that tells of a family, from a page without a run, means that family.
+        family = any(key in st.query_params for key in ("leak-family", "leak-size", "leak-fields"))
+        state["leaks-open"] = "family" if family or name is None else "run"
+        if "judge" in state:
+            state["judge"] = state["leaks-open"]
+    state["leaks-of"] = name
+    return str(state["leaks-open"])
 
 
 def draw(found: Verdict, code: str, about: str) -> None:

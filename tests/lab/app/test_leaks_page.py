@@ -82,6 +82,24 @@ def test_the_chosen_run_is_judged_by_its_kind_or_by_its_weights(
     assert len(app.whole().figures) == 3
 
 
+def test_a_chosen_run_is_what_it_opens_on_unless_the_address_says_otherwise(draw: Draw, finished: Path) -> None:
+    def source(app: Any) -> str:
+        return str(app.whole().segmented_control(key="judge").value)
+
+    app = draw("leaks", finished, run="leaky")
+    assert source(app) == "run"
+    assert "LEAKS" in app.said and not app.success
+    assert source(draw("leaks", finished, run="leaky", judge="A family")) == "family"
+    assert source(draw("leaks", finished, **{"run": "leaky", "leak-family": "gpt"})) == "family"
+    # Chosen at the side while the page is open, a run is judged too; without one there is only a family.
+    app = draw("leaks", finished)
+    assert source(app) == "family"
+    app.selectbox(key="run").select("leaky").run()
+    assert source(app) == "run" and "LEAKS" in app.said
+    app.segmented_control(key="judge").set_value("family").run()
+    assert source(app) == "family"
+
+
 def test_without_a_run_it_says_so(draw: Draw, finished: Path) -> None:
     assert "No run is chosen" in draw("leaks", judge="The chosen run").whole().said
     app = draw("leaks", finished, judge="The chosen run")
