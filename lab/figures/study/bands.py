@@ -53,9 +53,9 @@ def loss_bands(
                 high.append(float(np.quantile(mean, 0.93)))
     if floor is not None:
         figure.add_hline(
-            y=floor, line={"color": c.alarm, "width": 1.5, "dash": "dash"}, annotation_position="bottom right",
+            y=floor, line={"color": c.text, "width": 1.5, "dash": "dash"}, annotation_position="bottom right",
             annotation_text=f"floor {floor:.3f}: the entropy of the source",
-            annotation_font={"color": c.alarm, "size": 11},
+            annotation_font={"color": c.text, "size": 11},
         )  # fmt: skip
     if high:
         reach = max(high) - min(low) or 1.0

@@ -150,6 +150,9 @@ def test_bands_span_the_seeds_and_the_floor_is_drawn() -> None:
     assert min(band.y) <= min(line.y) and max(band.y) >= max(line.y)
     assert figure.layout.shapes[0].y0 == 1.7
     assert "floor 1.700" in words(figure)
+    # As on the Train page, in the colour of no variant: the floor belongs to the data.
+    c = colours("light")
+    assert figure.layout.shapes[0].line.color == c.text not in c.experts and figure.layout.shapes[0].line.dash == "dash"
     assert not loss_bands([trail("a", 1.8)]).layout.shapes
 
 
