@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from lab import figures, jobs, recorded
+from lab import figures, jobs, notes, recorded
 from lab.app import live, pulse, shell, words
 from lab.app.exhibit import piece
 from lab.app.glimpse import glimpse
@@ -80,7 +80,7 @@ def _beat(job: Job, seen: pulse.Seen) -> None:
             about=_about(job, f"step {status.step}"),
         )  # fmt: skip
     with right:
-        _samples(record)
+        _samples(job, record, status)
 
 
 def _controls(job: Job, status: Status) -> None:
@@ -209,15 +209,27 @@ def _number(label: str, value: str, help: str | None = None) -> None:
     st.metric(label, value, help=help, width=170)
 
 
-def _samples(record: live.Record) -> None:
+def _samples(job: Job, record: live.Record, status: Status) -> None:
     st.markdown("**What it writes**")
     if not record.samples:
-        st.caption("A sample appears here now and then.")
+        st.caption(_no_sample(notes.read(job.folder / "plan.json"), status))
         return
     with st.container(height=340 if len(record.samples) > 2 else "content", border=False):
         for sample in reversed(record.samples):
             st.caption(f"step {sample.step:,}")
             st.text(f"{sample.prompt}{sample.text}")
+
+
+def _no_sample(plan: dict[str, Any], status: Status) -> str:
+    """Why there is no sample, and whether one comes."""
+    every = plan.get("sample_every")
+    comes = f"One comes every {every:,} steps." if every else ""
+    if plan and not every:
+        return "This run was told to write no samples; its checkpoints write on the Generate page."
+    if status.live and status.state != "paused":
+        return comes or "A sample appears here now and then."
+    write = "Its checkpoints write on the Generate page." if status.state == "finished" else ""
+    return " ".join(filter(None, (f"It had written no sample by step {status.step:,}.", comes, write)))
 
 
 def _leaks(job: Job) -> None:

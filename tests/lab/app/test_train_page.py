@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from lab import jobs, notes, process, room
+from lab.app.monitor import _no_sample
+from lab.jobs import Status
 from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
@@ -138,9 +140,26 @@ def test_a_finished_run_shows_its_numbers_curves_and_pictures(draw: Draw, finish
     assert float(shown["Validation, bits/byte"]) > 0
     assert len(app.figures) == 4
     assert "at step 12" in app.said
+    # Too short a run for a sample, and none comes any more.
+    assert "no sample by step 12. One comes every 50 steps. Its checkpoints write" in app.said
     labels = [button.label for button in app.button]
     assert "Pause" not in labels
     assert "Resume" not in labels
+
+
+@pytest.mark.parametrize(
+    ("state", "plan", "said"),
+    [
+        ("training", {"sample_every": 50}, "One comes every 50 steps."),
+        ("training", {}, "A sample appears here now and then."),
+        ("training", {"sample_every": None, "steps": 9}, "was told to write no samples"),
+        ("stopped", {"sample_every": 50}, "It had written no sample by step 12. One comes every 50 steps."),
+        ("failed", {}, "It had written no sample by step 12."),
+    ],
+)
+def test_where_there_is_no_sample_it_says_whether_one_comes(state: str, plan: dict[str, Any], said: str) -> None:
+    told = _no_sample(plan, Status(state=state, step=12))
+    assert said in told and (state == "training") == ("no sample by" not in told)
 
 
 def test_a_link_to_a_run_that_is_gone_says_so(draw: Draw, finished: Path) -> None:
