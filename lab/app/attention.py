@@ -103,7 +103,8 @@ def _truth(probe: Probe, loop: int, places: list[tuple[int, int, int | None]]) -
         largest, relative = probe.reconstruction(layer, loop)
         good = relative < 1e-3
         mark, meaning = (":green[✓]", "the map is what was computed") if good else (":red[✗]", "do not trust this map")
+        near = f"to {relative:.1e} (relative; {largest:.1e} at most)" if largest else "exactly"
         st.caption(
-            f"{mark} Layer {layer} ({probe.mixer_name(layer)}): map × values gives back the mixer's own output to "
-            f"{relative:.1e} (relative; {largest:.1e} at most): {meaning}."
+            f"{mark} Layer {layer} ({probe.mixer_name(layer)}): map × values gives back the mixer's own output "
+            f"{near}: {meaning}."
         )

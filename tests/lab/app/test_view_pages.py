@@ -14,6 +14,7 @@ import strawberry
 from lab import figures, notes, recorded
 from lab.app import scrub
 from lab.measure.rounding import rounded
+from lab.probe import Probe
 from tests.lab.app.conftest import tiny, trained
 
 Draw = Callable[..., Any]
@@ -96,10 +97,13 @@ def test_the_layer_with_attention_experts_offers_them(draw: Draw, finished: Path
     app.whole()
 
 
-def test_the_map_that_is_shown_is_said_to_be_true(draw: Draw, finished: Path) -> None:
+def test_the_map_that_is_shown_is_said_to_be_true(draw: Draw, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = draw("attention", finished, run="berry").whole().said
     assert said.count("the map is what was computed") == 2
     assert "do not trust" not in said
+    monkeypatch.setattr(Probe, "reconstruction", lambda *_: (0.0, 0.0))
+    said = draw("attention", finished, run="berry").whole().said
+    assert said.count("own output exactly: the map") == 2 and "0.0e" not in said
 
 
 @pytest.mark.parametrize("family", ["retnet", "yoco", "yoco-bit", "strawberry-shared"])
