@@ -9,8 +9,13 @@ from lab.jobs import Job
 from lab.writing import Wish
 from strawberry.config import Config
 from strawberry.recursion.exits import EXITS
+from strawberry.runs import PASTED
 
 OPENINGS = {"sotu": "The state of", "python": "def "}
+UNBEGUN = (
+    "Without a prompt this model writes noise at first: a pasted text has one beginning, so it has hardly ever seen "
+    "any. Give it a few words of the text."
+)
 RULES = {
     "confidence": "its own confidence", "gap": "a clear favourite", "saturation": "a state that no longer changes",
     "distribution": "its learned exits", "fixed": "a fixed number of passes",
@@ -27,6 +32,8 @@ def form(job: Job, saved: list[int]) -> Wish:
             "Prompt", OPENINGS.get(data, ""), key="prompt", bind="query-params", height=112, max_chars=4000,
             placeholder="Empty: the model begins a text of its own",
         )  # fmt: skip
+        if data == PASTED and not (prompt or "").strip():
+            st.caption(UNBEGUN)
         step = saved[-1]
         if len(saved) > 1:
             options = [str(step) for step in saved]

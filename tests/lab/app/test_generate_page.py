@@ -52,6 +52,15 @@ def test_without_a_run_or_a_checkpoint_it_says_what_to_do(
     assert "every 50 steps; it is at step 7" in said and "press Pause" in said
 
 
+def test_a_model_of_a_pasted_text_says_why_it_needs_a_prompt(draw: Draw, tmp_path: Path) -> None:
+    trained(tmp_path / "runs" / "pasted", tiny(), 3)
+    assert "hardly ever seen any" in draw("generate", run="pasted").whole().said
+    assert "hardly ever seen any" not in draw("generate", run="pasted", prompt="the straw").whole().said
+    plan = tmp_path / "runs" / "pasted" / "plan.json"
+    notes.write(plan, notes.read(plan) | {"data": "sotu"})
+    assert "hardly ever seen any" not in draw("generate", run="pasted", prompt="").whole().said
+
+
 def test_the_same_seed_writes_the_same_text(draw: Draw, finished: Path, sheets: list[dict[str, Any]]) -> None:
     texts = []
     for seed in (1, 1, 2):
