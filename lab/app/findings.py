@@ -13,7 +13,7 @@ import streamlit as st
 
 from lab import jobs
 from lab.ablate import desk
-from lab.app import shell
+from lab.app import shell, words
 from lab.app.exhibit import piece
 from lab.app.words import literal
 from strawberry.errors import StrawberryError
@@ -21,6 +21,8 @@ from strawberry.errors import StrawberryError
 if TYPE_CHECKING:
     from lab.ablate.results import CellResult, Results
 
+# Columns, and how their numbers are written.
+READ = {"FLOPs": words.count, "parameters": "{:,}".format, "seconds": "{:,.1f}".format}
 BADGES = {
     "waiting": ("violet", ":material/schedule:"),
     "starting": ("blue", ":material/hourglass_top:"),
@@ -126,8 +128,8 @@ def _answer(results: "Results") -> None:
     for void in dict.fromkeys(row.void for row in results.voided):
         st.warning(f"**Void.** {literal(void)}", icon=":material/block:")
     st.dataframe(
-        _table(results), hide_index=True, key="table-results", height=min(600, 38 + 35 * len(results.rows)),
-        placeholder="–",
+        words.styled(_table(results), READ), hide_index=True, key="table-results",
+        height=min(600, 38 + 35 * len(results.rows)), placeholder="–",
         column_config={
             "variant": st.column_config.TextColumn(pinned=True),
             "gain": st.column_config.TextColumn(
@@ -135,7 +137,6 @@ def _answer(results: "Results") -> None:
                 "in points of accuracy. Positive is better."
             ),
             "state": st.column_config.NumberColumn(help="Numbers that decoding carries for one row of text."),
-            "FLOPs": st.column_config.NumberColumn(format="scientific"),
         },
     )  # fmt: skip
     with st.expander("The verdicts in full"):

@@ -15,6 +15,7 @@ from lab.app import shell, words
 from lab.app.turns import in_line
 from lab.app.words import literal
 
+READ = {"FLOPs of a training": words.count, "parameters": "{:,}".format}  # columns, and how their numbers are written
 Budgets = dict[tuple[str, str], Matched]
 
 
@@ -117,9 +118,9 @@ def shares(study: Study, budgets: Budgets) -> None:
     if all(budget.config.causal for budget in budgets.values()):
         table = table.drop(columns="reads the future")
     st.dataframe(
-        table, hide_index=True, key="table-budgets", height=min(360, 38 + 35 * len(table)),
+        words.styled(table, READ), hide_index=True, key="table-budgets",
+        height=min(360, 38 + 35 * len(table)),
         column_config={
-            "FLOPs of a training": st.column_config.NumberColumn(format="scientific"),
             "state": st.column_config.NumberColumn(help="Numbers that decoding carries for one row of text."),
         },
     )  # fmt: skip

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from lab import figures
-from lab.app import models, shell
+from lab.app import models, shell, words
 from lab.app.exhibit import piece
 from lab.app.scrub import Place
 from lab.figures.captions import caption
@@ -41,10 +41,10 @@ def rounding(job: Job, place: Place) -> None:
             "*Surprising would be:* a matrix nearly all 0, or one whose sides are far from equal."
         )
         st.dataframe(
-            shares[shares["matrix"].isin(own)], hide_index=True, key="levels",
-            column_config={
-                name: st.column_config.NumberColumn(format="percent") for name in ("−1", "0", "+1") if name in shares
-            },
+            words.styled(
+                shares[shares["matrix"].isin(own)], dict.fromkeys(("−1", "0", "+1"), "{:.1%}".format)
+            ),
+            hide_index=True, key="levels",
         )  # fmt: skip
     if st.session_state.get("matrix") not in own:
         st.session_state.pop("matrix", None)

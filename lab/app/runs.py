@@ -22,6 +22,7 @@ ABOUT = (
 )
 BEAT = 4.0  # seconds between two looks at the list while a run is at work
 MOST = 6  # curves in one picture
+READ = {"right": "{:.1%}".format, "parameters": words.count, "size": words.size}  # columns that are read in words
 
 
 def page() -> None:
@@ -81,7 +82,7 @@ def _list(found: list[Entry]) -> None:
         st.session_state[PICKED] = [names[row] for row in ticked if row < len(names)]
 
     st.dataframe(
-        listed(found), hide_index=True, key=key, on_select=pick, selection_mode="multi-row",
+        words.styled(listed(found), READ), hide_index=True, key=key, on_select=pick, selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
         height=min(420, 38 + 35 * len(found)), placeholder="–", alt="All runs",
         column_config={
@@ -89,10 +90,9 @@ def _list(found: list[Entry]) -> None:
             "loss": st.column_config.NumberColumn(format="%.3f", help="Nats per token: on validation text, or in "
                                                   "training where it was never validated."),
             "bits/byte": st.column_config.NumberColumn(format="%.3f", help="On validation text."),
-            "right": st.column_config.NumberColumn(format="percent", help="Share of right answers, of a task."),
-            "done": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0, width="small"),
-            "parameters": st.column_config.NumberColumn(format="compact"),
-            "size": st.column_config.NumberColumn(format="bytes", help="On the disk."),
+            "right": st.column_config.NumberColumn(help="Share of right answers, of a task."),
+            "done": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width="small"),
+            "size": st.column_config.NumberColumn(help="On the disk."),
             "begun": st.column_config.DatetimeColumn(format="distance"),
         },
     )  # fmt: skip
@@ -106,7 +106,7 @@ def listed(found: list[Entry]) -> pd.DataFrame:
         begun = datetime.datetime.fromtimestamp(entry.created, datetime.UTC) if entry.created else None
         lines.append({
             "run": entry.name, "state": words.badge(status), "family": entry.family, "step": status.step,
-            "done": min(status.step / status.steps, 1.0) if status.steps else None, "loss": entry.loss,
+            "done": min(100 * status.step / status.steps, 100.0) if status.steps else None, "loss": entry.loss,
             "bits/byte": entry.bits_per_byte, "right": entry.accuracy, "parameters": entry.parameters,
             "size": entry.bytes, "begun": begun,
         })  # fmt: skip

@@ -1,8 +1,15 @@
 """Numbers, times and states in a person's words."""
 
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.status import Status, nth
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 # Colour and icon of each state's badge.
 BADGES = {
@@ -36,6 +43,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def styled(table: pd.DataFrame, said: dict[str, Callable[[float], str]]) -> "Styler":
+    """A table whose named columns are read as ``said`` says, and still sorted as the numbers they are."""
+    return table.style.format({name: say for name, say in said.items() if name in table}, na_rep="–")
 
 
 def passes(number: int) -> str:

@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit import dataframe_util
 
 from lab import jobs, line, notes, process, tickets
 from lab.ablate import desk, gauge
+from lab.app import words
 from tests.lab.ablate import invented
 from tests.lab.app.conftest import tiny
 
 Draw = Callable[..., Any]
+
+
+def written(app: Any) -> set[str]:
+    """The cells of the first table as a person reads them."""
+    shown = app.dataframe[0].proto.arrow_data.styler.display_values
+    return set(dataframe_util.convert_arrow_bytes_to_pandas_df(shown).astype(str).to_numpy().ravel())
 
 
 @pytest.fixture
@@ -56,6 +64,7 @@ def test_the_page_asks_and_prices_before_it_starts(draw: Draw, tmp_path: Path, s
 def test_budgets_follow_the_form(draw: Draw) -> None:
     app = draw("ablate", state={"equal": "flops", "own-variants": "aft: mixer=aft\nslim: d_model=16, d_qkv=16"}).whole()
     table = app.dataframe[0].value
+    assert {words.count(flops) for flops in table["FLOPs of a training"]} <= written(app)
     assert table["FLOPs of a training"].max() / table["FLOPs of a training"].min() < 1.02
     assert table.set_index("variant").loc["slim", "steps"] > 200
     app = draw("ablate", state={"study-data": ["mqar:pairs=4,length=32"], "sweep": False}).whole()
@@ -114,6 +123,7 @@ def test_what_a_study_found_is_told_and_taken_away(draw: Draw, runs: Path) -> No
     assert "**Void.** The control attention" in app.said
     table = app.dataframe[0].value
     assert len(table) == 12 and list(table["verdict"]).count("void") == 4
+    assert {words.count(flops) for flops in table["FLOPs"]} <= written(app)
     assert "0.03 (edge)" in list(table["learning rate"])
     # The verdicts, the grid, and of one data set learning, costs and rates.
     titles = [json.loads(spec)["layout"]["meta"]["figure"] for spec in app.figures]

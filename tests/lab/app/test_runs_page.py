@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from lab import notes, parcel
 from lab.app.keeping import PICKED
+from lab.app.runs import READ
+from lab.app.words import styled
 from tests.lab.app.conftest import tiny
 
 Draw = Callable[..., Any]
@@ -35,9 +38,16 @@ def test_all_runs_are_listed_with_their_curves(draw: Draw, finished: Path) -> No
     assert set(table["run"]) == {"berry", "leaky", "gpt"}
     assert set(table["state"]) == {"finished"}
     assert table["loss"].notna().all() and table["parameters"].notna().all() and (table["size"] > 1000).all()
+    assert set(table["done"]) == {100.0}
     assert len(app.figures) == 1
     assert "3 newest runs" in app.said
     assert all(app.button(key=key).disabled for key in ("open", "rename", "export", "delete"))
+
+
+def test_numbers_are_written_as_on_the_other_pages() -> None:
+    table = pd.DataFrame({"right": [0.81667, None], "parameters": [1234567, 890], "size": [3.4e8, 1.2e9], "run": "ab"})
+    shown = styled(table, READ).to_html()
+    assert all(f">{text}</td>" in shown for text in ("81.7%", "–", "1.23M", "890", "340 MB", "1.2 GB"))
 
 
 def test_words_narrow_the_list(draw: Draw, finished: Path) -> None:
