@@ -93,7 +93,7 @@ def test_stop_stops_and_what_is_written_stays(page: Any, served: Any) -> None:
 
 
 def test_an_example_of_a_leak_lights_up(page: Any, served: Any, artefacts: Path, tmp_path: Path) -> None:
-    page.goto(f"{served.address}/leaks")
+    page.goto(f"{served.address}/leaks?judge=A+family")
     drawn(page, "causal")
     page.get_by_role("button", name="Published Retention").click()
     drawn(page, "LEAKS")
