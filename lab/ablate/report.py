@@ -89,6 +89,8 @@ def parts(results: Results) -> Iterator[Part]:
 
 def _front(results: Results) -> Front:
     study, done = results.study, sum(cell.state == "done" for cell in results.cells)
+    stopped = sum(cell.state == "stopped" for cell in results.cells)
+    early = f" and {stopped} that were stopped early" if stopped else ""
     rates = ", ".join(map(str, study["learning_rates"])) or "a third, once and three times the variant's own"
     chosen = "" if len(study["learning_rates"]) == 1 else ": the best for each"
     facts = {
@@ -100,7 +102,7 @@ def _front(results: Results) -> Front:
         "Held equal": {"flops": "FLOPs of training"}.get(study["equal"], study["equal"]),
         "Learning rates": f"{rates}{chosen}",
         "Equal means": f"within {study['delta']:.1%}, of accuracy in points",
-        "Trainings": f"{done}, {duration(sum(cell.seconds for cell in results.cells))} of training in all",
+        "Trainings": f"{done}{early}, {duration(sum(cell.seconds for cell in results.cells))} of training in all",
     }  # fmt: skip
     alarms = []
     if not results.complete:
@@ -116,8 +118,14 @@ def _front(results: Results) -> Front:
 
 def _answer(results: Results, drawn: Sequence[View]) -> Part:
     words = [word for word in WORDS if any(verdict.word == word for verdict in results.verdicts)]
+    edges = list(dict.fromkeys(f"{row.variant} on {row.data}" for row in results.rows if row.edge))
+    short = [*in_short(results)]
+    if edges:
+        short.append(
+            f"At the edge of the learning rates tried, so that a better one may lie beyond: {', '.join(edges)}."
+        )
     blocks = [
-        "\n\n".join(in_short(results)),
+        "\n\n".join(short),
         "What the words mean:",
         "\n".join(f"- **{word}**: {WORDS[word]}" for word in words),
         "In full:",
@@ -164,8 +172,8 @@ def _line(results: Results, row: Row) -> dict[str, str]:
         "parameters": f"{row.parameters:,}",
         "FLOPs": f"{row.flops:.3g}",
         "time": "–" if row.seconds is None else duration(row.seconds),
-        "state": f"{row.state_size:,}",
-        "FLOPs to decode a token": f"{row.decode_flops:.3g}",
+        "numbers kept per row": f"{row.state_size:,}",
+        "FLOPs of a token forward": f"{row.decode_flops:.3g}",
         "effect (Hedges g)": "" if verdict is None or verdict.effect is None else f"{verdict.effect:+.1f}",
     }
 

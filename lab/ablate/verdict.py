@@ -191,11 +191,9 @@ def _told(comparison: Comparison, word: str, sentence: str, numbers: dict[str, A
 def _sentence(comparison: Comparison, word: str, numbers: dict[str, Any], delta: float) -> str:
     c, metric = comparison, METRICS[comparison.metric]
     for_or_against = "in its favour" if numbers["gain"] >= 0 else "to its disadvantage"
-    low, high = (metric.says(numbers[key]) for key in ("low", "high"))
-    measured = (
-        f"{metric.words} {metric.says(abs(numbers['gain']))[1:]} {for_or_against} (95 % interval of the gain {low} to "
-        f"{high}, {numbers['seeds']} seeds)"
-    )
+    low, high, gain = (metric.says(numbers[key]) for key in ("low", "high", "gain"))
+    seen = f"{metric.words} {gain[1:]} {for_or_against}" if gain[1:] != metric.says(0)[1:] else "no difference was seen"
+    measured = f"{seen} (95 % interval of the gain {low} to {high}, {numbers['seeds']} seeds)"
     if word in (BETTER, WORSE):
         p = _p(numbers["p_corrected"])
         return f"On {c.data}, {c.variant} is {word} than {c.reference}: {measured}, corrected p {p}."

@@ -3,9 +3,10 @@
 NOTEBOOK = "08_an_honest_ablation"
 CAPTIONS = {
     "forest": (
-        "**Each mark is the mean gain over the seeds, each line where the truth probably lies.** Clear of the shaded "
-        "margin: a difference that matters. Inside it: equal. Across its border: not enough evidence. *Surprising "
-        "would be:* a wide line and a clear verdict."
+        "**Each mark is the mean gain over the seeds, each line where the truth probably lies.** Clear of zero: "
+        "probably a difference. Inside the shaded margin: one that does not matter. The words beside it are stricter "
+        "than the lines, for they allow for all comparisons of the study. *Surprising would be:* a wide line and a "
+        "clear verdict."
     ),
     "loss_bands": (
         "**How surprised each variant was while it learned**: lower is better, a narrow band means that seeds agree. "
@@ -20,7 +21,7 @@ CAPTIONS = {
         "and the note says why. *Surprising would be:* a task that the control fails."
     ),
     "rate_sweep": (
-        "**Each variant got the learning rate that suits it**, chosen with a seed that does not count. *Suspicious is* "
-        "a rate at the edge: a better one may lie beyond, and the variant is then sold too cheap."
+        "**Each variant got the best of the learning rates that were tried**, chosen with a seed that does not count. "
+        "*Suspicious is* a rate at the edge: a better one may lie beyond, and the score is then too low."
     ),
 }
