@@ -142,4 +142,5 @@ def _keep(key: str, options: list[str]) -> None:
 
 def _opening(probe: Probe, most: int = 60) -> str:
     text = " ".join(probe.text.split())
-    return literal(text if len(text) <= most else text[:most].rstrip() + "…")
+    # Isolated, since a text from right to left would turn round what the caption says about it.
+    return f"\u2068{literal(text if len(text) <= most else text[:most].rstrip() + '…')}\u2069"

@@ -128,10 +128,10 @@ def effect_distribution(effect: Effect, *, position: int = 0, theme: str = "ligh
 
 
 def context(pieces: list[str], position: int, most: int = 8) -> str:
-    """The last few tokens up to a position, as they stand in the text."""
+    """The last few tokens up to a position, as they stand in the text; their direction is theirs alone."""
     first = max(0, position + 1 - most)
     told = "".join(pieces[first : position + 1]).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return ("…" if first else "") + told
+    return f"\u2068{'…' if first else ''}{told}\u2069"
 
 
 def _write(figure: go.Figure, pieces: list[str], across: int, strength: np.ndarray, theme: str) -> None:

@@ -63,7 +63,7 @@ def influence(influence: Influence, *, tokens: tuple[int, int] | None = None, th
     return finish(
         figure,
         theme,
-        title="What moved “{}” after “{}”".format(*asked),
+        title="What moved “\u2068{}\u2069” after “{}”".format(*asked),
         about=f"{influence.label} · its probability is {np.exp(influence.log_p):.1%}{following} · agreement (rank "
         f"correlation): {alike}",
         name="influence",

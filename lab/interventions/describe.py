@@ -101,7 +101,7 @@ class Transplant(Intervention):
         done = HOWS[self.how]
         if len(self.sides) == 2:
             done = done.replace("is ", "are ", 1).replace("comes", "come")
-        text = f" (“{shortened(self.donor)}”)" if self.how == "donor" else ""
+        text = f" (“\u2068{shortened(self.donor)}\u2069”)" if self.how == "donor" else ""
         return f"{' and '.join(self.sides)} {of} {done}{text} {when}"
 
     def acts(self, layer: int, loop: int) -> bool:

@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def reads(app: Any, text: str) -> bool:
-    return f"tokens of “{literal(text[:60])}" in app.said
+    return f"tokens of “\u2068{literal(text[:60])}" in app.said
 
 
 def test_what_was_typed_is_in_the_address_and_a_link_shows_it_later_too(draw: Draw, runs: Path) -> None:

@@ -104,7 +104,7 @@ def test_another_texts_weights_need_that_text(draw: Draw, finished: Path) -> Non
     assert app.button(key="reach-do").disabled
     app.text_area(key="reach-donor").set_value("quite another text, about something else, and long enough").run()
     app = done(app)
-    assert "comes from another text (“quite another text" in app.said
+    assert "comes from another text (“\u2068quite another text" in app.said
 
 
 def test_what_cannot_be_done_is_one_sentence_in_the_panel(draw: Draw, tmp_path: Path) -> None:
