@@ -1,7 +1,7 @@
-"""Writes the README's tables of token mixers and of data from their registries, each between its two marks.
+"""Writes the README's tables: of token mixers and data from their registries, of studies from what they found.
 
-``python scripts/readme_tables.py`` rewrites the tables in README.md; with ``--check`` it changes nothing, and exits
-with 1 where the README differs from the registries.
+``python scripts/readme_tables.py`` rewrites the tables in README.md, each between its two marks; with ``--check`` it
+changes nothing, and exits with 1 where the README differs from the registries.
 """
 
 import argparse
@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import strawberry
+from lab.ablate.results import Results
+from lab.ablate.views import in_short
 from strawberry.cli.listing import listed
 from strawberry.mixers import MIXERS
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README, STUDIES = ROOT / "README.md", ROOT / "studies"
 COMMAND = "python scripts/readme_tables.py"
 TOKENS = 1024
 
@@ -42,7 +45,17 @@ def data() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"mixers": mixers, "data": data}
+def studies() -> str:
+    """The table of the studies that ship, in Markdown: what was asked, and the answer in short."""
+    rows = ["| study | question | answer, with the gain over the reference |\n|---|---|---|"]
+    for path in sorted(STUDIES.glob("*.toml")):
+        results = Results.read(STUDIES / "results" / path.stem)
+        report = f"[{path.stem}](studies/results/{path.stem}/report.md)"
+        rows.append(_row(report, results.question, "<br>".join(in_short(results))))
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"mixers": mixers, "data": data, "studies": studies}
 
 
 def marks(name: str) -> tuple[str, str]:

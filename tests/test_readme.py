@@ -1,4 +1,4 @@
-"""What the README says of the mixers, tasks and sources is what their registries say."""
+"""What the README says of mixers, tasks and sources is what their registries say, and of studies what they found."""
 
 import importlib.util
 from pathlib import Path
@@ -11,6 +11,7 @@ from strawberry.mixers import MIXERS
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "readme_tables.py"
 REGISTRIES = {"mixers": (MIXERS, 6), "data": (MAKERS, 5)}
+STUDIES = SCRIPT.parent.parent / "studies"
 
 
 @pytest.fixture
@@ -44,10 +45,16 @@ def test_a_table_has_a_line_for_every_name_and_equal_columns(script: ModuleType,
         assert line.replace("\\|", "").count("|") == bars
 
 
+def test_every_study_has_a_line_with_its_question_and_verdicts(script: ModuleType) -> None:
+    _, _, *lines = script.studies().splitlines()
+    assert [line.split("]")[0].removeprefix("| [") for line in lines] == sorted(p.stem for p in STUDIES.glob("*.toml"))
+    assert all(line.count("|") == 4 and "**" in line and "?" in line for line in lines)
+
+
 def test_only_what_is_between_the_marks_is_rewritten(script: ModuleType, empty: str) -> None:
     new = script.written(empty)
     assert new.startswith(f"before mixers\n{script.marks('mixers')[0]}\n| `--mixer`")
-    assert new.endswith(f"|\n{script.marks('data')[1]}\nafter\n") and "\nold\n" not in new
+    assert new.endswith(f"|\n{script.marks('studies')[1]}\nafter\n") and "\nold\n" not in new
     assert script.written(new) == new
 
 
