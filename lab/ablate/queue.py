@@ -120,7 +120,8 @@ class Board:
     def open(self, task: Task) -> bool:
         """Whether a task is still to be done."""
         record = self.record(task.cell)
-        return not record.ended and not record.reached(task.until)
+        # A cell whose last step is evaluated and saved counts only once it has said that it is finished.
+        return not record.ended and (task.until >= task.cell.steps or not record.reached(task.until))
 
     def claim(self, cell: Cell) -> RunLock | None:
         """The right to train a cell, or None when another worker has it; it ends with its process."""

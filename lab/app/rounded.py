@@ -42,7 +42,7 @@ def rounding(job: Job, place: Place) -> None:
         )
         st.dataframe(
             words.styled(
-                shares[shares["matrix"].isin(own)], dict.fromkeys(("−1", "0", "+1"), "{:.1%}".format)
+                shares.loc[shares["matrix"].isin(own)], dict.fromkeys(("−1", "0", "+1"), "{:.1%}".format)
             ),
             hide_index=True, key="levels",
         )  # fmt: skip

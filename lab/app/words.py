@@ -47,7 +47,9 @@ def duration(seconds: float) -> str:
 
 def styled(table: pd.DataFrame, said: dict[str, Callable[[float], str]]) -> "Styler":
     """A table whose named columns are read as ``said`` says, and still sorted as the numbers they are."""
-    return table.style.format({name: say for name, say in said.items() if name in table}, na_rep="–")
+    style = table.style
+    style.format({name: say for name, say in said.items() if name in table}, na_rep="–")
+    return style
 
 
 def passes(number: int) -> str:

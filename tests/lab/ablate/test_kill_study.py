@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from lab.ablate.study import Study
 from strawberry.events import Evaluated, Step
 from strawberry.runs import open_run
 
+Make, Begin = Callable[..., Study], Callable[[Study], Path]
 KILLS = 20
 STEPS, CELLS = 12, 12
 
@@ -39,9 +41,28 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost_or_repeated(
-    make: Callable[..., Study], begun: Callable[[Study], Path]
-) -> None:
+@pytest.mark.parametrize("last", ["finished", "saved", "evaluated"])
+def test_killed_before_the_last_words_of_a_training(last: str, make: Make, begun: Begin) -> None:
+    """All is computed, and the file of events lacks its last lines, from the first that tells of ``last`` on."""
+    whole, cut = (begun(make(name=name, steps=STEPS, evaluations=3)) for name in ("whole", "cut"))
+    work(whole)
+    shutil.copytree(whole, cut, dirs_exist_ok=True, ignore=shutil.ignore_patterns("study.json"))
+    for cell in (cut / "cells").iterdir():
+        lines = (cell / "events.jsonl").read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not (json.loads(line)["event"] == last and json.loads(line)["step"] == STEPS)]
+        kept = kept[: next(n for n, (old, new) in enumerate(zip(lines, [*kept, ""], strict=False)) if old != new)]
+        assert len(kept) < len(lines)
+        (cell / "events.jsonl").write_text("".join(kept))
+    assert Board(cut).tasks()
+    work(cut)
+    assert not Board(cut).tasks()
+    assert untimed(cut) == untimed(whole) and weights(cut) == weights(whole)
+    for cell in (cut / "cells").iterdir():
+        assert [event.step for event in open_run(cell).events() if isinstance(event, Evaluated)] == [4, 8, 12]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_repeated(make: Make, begun: Begin) -> None:
     whole, killed = (begun(make(name=name, steps=STEPS, evaluations=3)) for name in ("whole", "killed"))
     work(whole)
     # The last steps are left out, since the workers might be done before they are heard of.
