@@ -67,6 +67,8 @@ def test_a_figure_is_saved_with_its_run_and_its_code_on_the_pages_own_ground(
     page.goto(f"{served.address}/experts?run={RUN}")
     drawn(page, "token by token")
     settled(page)
+    # Figures are drawn, buttons and all, once they are in sight.
+    page.locator(".st-key-exhibit-expert_load").scroll_into_view_if_needed()
     saved = {}
     for kind in ("SVG", "PNG"):
         with page.expect_download(timeout=patience(30) * 1000) as waiting:
