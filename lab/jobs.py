@@ -77,15 +77,11 @@ class Job:
 
     def leave(self) -> None:
         """Take a run that waits out of the line: it stays as it is until it is resumed."""
-        if (self.folder / tickets.TICKET).exists():
-            with tickets.turn(self.folder.parent):
-                tickets.drop(self.folder)
+        tickets.leave(self.folder)
 
     def first(self) -> None:
         """Let a run that waits be the next."""
-        with tickets.turn(self.folder.parent):
-            if self.status().place > 1:
-                tickets.take(self.folder, first=True)
+        tickets.lead(self.folder)
 
     def resume(self, *, beside: bool = False) -> None:
         """Go on, from where it was paused or from the newest sound checkpoint, as soon as no other run trains.

@@ -85,6 +85,20 @@ def waiting(runs_folder: str | Path) -> list[Path]:
     return [path for *_, path in sorted(found)]
 
 
+def leave(folder: Path) -> None:
+    """Take what waits in ``folder`` out of the line: it stays as it is until it is gone on with."""
+    if (folder / TICKET).exists():
+        with turn(folder.parent):
+            drop(folder)
+
+
+def lead(folder: Path) -> None:
+    """Let what waits in ``folder`` be the next."""
+    with turn(folder.parent):
+        if folder in waiting(folder.parent)[1:]:
+            take(folder, first=True)
+
+
 def take(folder: Path, *, first: bool = False) -> None:
     """Give a run the last place in the line, or the first; hold :func:`turn` meanwhile."""
     others = [_number(path / TICKET) for path in waiting(folder.parent) if path != folder]

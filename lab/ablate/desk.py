@@ -100,14 +100,11 @@ class Desk:
 
     def leave(self) -> None:
         """Take a study that waits out of the line: it stays as it is until it goes on."""
-        with tickets.turn(self.folder.parent):
-            tickets.drop(self.folder)
+        tickets.leave(self.folder)
 
     def first(self) -> None:
         """Let a study that waits be the next."""
-        with tickets.turn(self.folder.parent):
-            if self.status().place > 1:
-                tickets.take(self.folder, first=True)
+        tickets.lead(self.folder)
 
     def resume(self, jobs: int | None = None, *, beside: bool = False) -> None:
         """Go on with whatever is left as soon as nothing else trains, or ``beside`` it; nothing is trained twice."""

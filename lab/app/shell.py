@@ -185,7 +185,7 @@ def _elsewhere(folder: Path, job: Job | None) -> None:
         st.caption("Others at work")
     for other, sign in [(other, ":green[●]") for other in busy[:4]] + [(other, ":violet[○]") for other in waits[:4]]:
         label = f"{sign} {other.name}"
-        if (other / "study.json").exists():
+        if recorded.is_study(other):
             link("ablate", label)
             continue
         told = "It trains now." if other in busy else "It waits in line."

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from lab import recorded
 from lab.ablate.study import StudyError
 
 ENGINES = {"local": "lab.ablate.engines.local", "submitit": "lab.ablate.engines.slurm", "ray": "lab.ablate.engines.ray"}
@@ -50,7 +51,7 @@ def start(name: str, folder: Path, jobs: int, threads: int, options: dict[str, s
     holds no study.
     """
     check(name)
-    if not (folder / "study.json").is_file():
+    if not recorded.is_study(folder):
         raise StudyError(f"there is no study in {str(folder)!r}; strawberry ablate makes such folders")
     return import_module(ENGINES[name]).start(folder, jobs, threads, options)
 
