@@ -7,6 +7,7 @@ from typing import Any
 from lab import notes
 from lab.ablate.budget import TOLERANCE
 from lab.ablate.cells import Cell, Record
+from lab.ablate.halving import edge
 from lab.ablate.metric import METRICS, Metric, metric_of
 from lab.ablate.queue import Board
 from lab.ablate.results import CellResult, Results, Row
@@ -44,8 +45,7 @@ def _row(board: Board, variant: str, data: str) -> Row:
     ended = {cell.seed: board.record(cell) for cell in finals if board.record(cell).last is not None}
     metric = _metric(board, data)
     scores = {str(seed): getattr(record.last, metric.name) for seed, record in ended.items()}
-    rates = study.rates(variant, data)
-    tuned = {cell.rate: board.record(cell).last for cell in board.trials(variant, data)}
+    tuned = {cell.rate: board.record(cell) for cell in board.trials(variant, data)}
     values = list(scores.values())
     seconds = statistics.mean(record.seconds for record in ended.values()) if ended else None
     return Row(
@@ -65,8 +65,8 @@ def _row(board: Board, variant: str, data: str) -> Row:
         metric=metric.name,
         higher_is_better=metric.higher,
         learning_rate=stood.chosen,
-        learning_rates={f"{rate:g}": getattr(tuned.get(rate), metric.name, None) for rate in rates},
-        edge=_edge(rates, stood.chosen),
+        learning_rates={f"{rate:g}": getattr(record.last, metric.name, None) for rate, record in tuned.items()},
+        edge="" if stood.chosen not in tuned else edge(list(tuned), stood.chosen, tuned[stood.chosen]),
         scores=scores,
         losses={str(seed): record.last.loss for seed, record in ended.items() if record.last is not None},
         mean=statistics.mean(values) if values else None,
@@ -118,12 +118,6 @@ def _metric(board: Board, data: str) -> Metric:
             for evaluated in board.record(cell).evaluated.values():
                 return metric_of(evaluated)
     return METRICS["loss"]
-
-
-def _edge(rates: Sequence[float], chosen: float | None) -> str:
-    if chosen is None or len(rates) < 2:
-        return ""
-    return {min(rates): "lowest", max(rates): "highest"}.get(chosen, "")
 
 
 def _cell(board: Board, cell: Cell) -> CellResult:
@@ -196,9 +190,11 @@ def _fixed(board: Board) -> list[str]:
     tuned = "No learning rate was tuned."
     if any(len(study.rates(*pair)) > 1 for pair in study.pairs):
         halved = f"; successive halving by {study.halving} stopped the worse ones early" if study.halving else ""
+        wider = f"; where the best lay at an edge, up to {study.widen} further ones were tried" if study.widen else ""
         tuned = (
-            f"Learning rates were tuned for each variant and data set with seed {study.tuning_seed}, which is none of "
-            f"the seeds that count{halved}. They were chosen on the validation data that the results are measured on."
+            f"Learning rates were tuned for each variant and data set with seed {study.tuning_seed}, which is none "
+            f"of the seeds that count{halved}{wider}. They were chosen on the validation data that the "
+            "results are measured on."
         )
     sentences = [
         budget,

@@ -22,7 +22,10 @@ SLOW = 2e9  # FLOPs per second that a core reaches on small models, where nothin
 
 @dataclass(frozen=True)
 class Cost:
-    """trainings: how many there are at most. seconds: of one worker. timed: whether steps were timed, or guessed."""
+    """trainings: how many there are, without those of wider learning rates. seconds: of one worker.
+
+    timed: whether steps were timed, or guessed.
+    """
 
     trainings: int
     seconds: float

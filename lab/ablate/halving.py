@@ -1,13 +1,16 @@
-"""Which learning rate goes on: all to the end, or by successive halving, and the best at last. Never of seeds."""
+"""Which learning rate goes on: all to the end, or by successive halving, then wider ones while the best is at an edge.
+
+Never of seeds.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from lab.ablate.cells import Record
-from lab.ablate.metric import metric_of
+from lab.ablate.metric import METRICS, metric_of
 from lab.ablate.study import StudyError
 from strawberry.events import Evaluated
 
@@ -48,6 +51,56 @@ def standing(records: Mapping[float, Record], steps: int, eval_every: int, facto
         return Standing(behind, stopped)
     ends = {rate: record.evaluated[steps] for rate, record in alive.items()}
     return Standing({}, stopped, min(ends, key=lambda rate: _key(ends[rate])))
+
+
+def search(
+    rates: Sequence[float], look: Callable[[float], Record], steps: int, eval_every: int, factor: int, widen: int
+) -> tuple[list[float], Standing]:
+    """The learning rates tried, lowest first, and how far their tuning is.
+
+    Those in ``rates`` are thinned among themselves. While the best lies at an edge, up to ``widen`` further ones come
+    one by one, as far from it as its neighbour is; each must beat the best so far, at the last rung and at the end.
+    ``look`` gives the record of a rate.
+    """
+    tried, rung = sorted(rates), ([steps, *rungs(len(rates), steps, eval_every, factor)])[-1]
+    stood = standing({rate: look(rate) for rate in tried}, steps, eval_every, factor)
+    for _ in range(widen if len(tried) > 1 else 0):
+        best = stood.chosen
+        if best is None or not (side := edge(tried, best, look(best))):
+            break
+        neighbour = tried[1] if side == "lowest" else tried[-2]
+        further = float(f"{best * best / neighbour:.2g}")
+        tried = sorted([*tried, further])
+        stood = _challenged(stood, best, look(best), further, look(further), rung, steps)
+    return tried, stood
+
+
+def _challenged(
+    stood: Standing, best: float, known: Record, further: float, record: Record, rung: int, steps: int
+) -> Standing:
+    """How the tuning stands when a further rate is tried against the best so far."""
+    if record.diverged:
+        return stood
+    for step in (rung, steps):
+        if not (record.done if step == steps else record.reached(step)):
+            return Standing({further: step}, stood.stopped)
+        if _key(record.evaluated[step]) >= _key(known.evaluated[step]):
+            stopped = stood.stopped if step == steps else stood.stopped | {further: step}
+            return Standing({}, stopped, best)
+    return Standing({}, stood.stopped, further)
+
+
+def edge(rates: Sequence[float], chosen: float, record: Record) -> str:
+    """Where the chosen rate lies among those tried: ``lowest``, ``highest`` (a better one may lie beyond), or empty.
+
+    Where nothing can be better, because all answers are right to the resolution of accuracy, there is no edge.
+    """
+    if len(rates) < 2:
+        return ""
+    end = record.last
+    if end is not None and end.accuracy is not None and end.accuracy >= 1 - METRICS["accuracy"].resolution:
+        return ""
+    return {min(rates): "lowest", max(rates): "highest"}.get(chosen, "")
 
 
 def rungs(rates: int, steps: int, eval_every: int, factor: int) -> list[int]:

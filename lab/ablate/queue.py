@@ -6,7 +6,7 @@ the folder.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from lab import notes
 from lab.ablate import cells
 from lab.ablate.budget import Matched, matched
 from lab.ablate.cells import FINAL, TUNE, Cell, Record
-from lab.ablate.halving import Standing, standing
+from lab.ablate.halving import Standing, search
 from lab.ablate.study import Study
 from strawberry.errors import RunError, StrawberryError
 from strawberry.lock import RunLock
@@ -58,17 +58,13 @@ class Board:
         return str(notes.read(self._claim(cell) / "failure.json").get("sentence", ""))
 
     def trials(self, variant: str, data: str) -> list[Cell]:
-        """The cells that try the learning rates; none where there is but one rate."""
-        rates = self.study.rates(variant, data)
-        return [self._cell(variant, data, rate, self.study.tuning_seed, TUNE) for rate in rates] if rates[1:] else []
+        """The cells that try the learning rates, wider ones too as they come; none where there is but one rate."""
+        rates, _ = self._search(variant, data)
+        return [self._trial(variant, data, rate) for rate in rates] if rates[1:] else []
 
     def standing(self, variant: str, data: str) -> Standing:
         """How far the choice of a learning rate is."""
-        trials, budget = self.trials(variant, data), self.budgets[variant, data]
-        if not trials:
-            return Standing({}, {}, self.study.rates(variant, data)[0])
-        records = {trial.rate: self.record(trial) for trial in trials}
-        return standing(records, budget.steps, trials[0].eval_every, self.study.halving)
+        return self._search(variant, data)[1]
 
     def finals(self, variant: str, data: str) -> list[Cell]:
         """One cell per seed at the chosen learning rate; none while it is not chosen."""
@@ -149,6 +145,22 @@ class Board:
             variant, data, *_ = which
             self._cells[which] = cells.cell(self.study, self.budgets[variant, data], *which)
         return self._cells[which]
+
+    def _trial(self, variant: str, data: str, rate: float) -> Cell:
+        return self._cell(variant, data, rate, self.study.tuning_seed, TUNE)
+
+    def _search(self, variant: str, data: str) -> tuple[Sequence[float], Standing]:
+        """The learning rates tried, and how far their tuning is."""
+        study, steps = self.study, self.budgets[variant, data].steps
+        rates = study.rates(variant, data)
+        if len(rates) == 1:
+            return rates, Standing({}, {}, rates[0])
+        every = cells.evaluations(steps, study.evaluations)
+
+        def look(rate: float) -> Record:
+            return self.record(self._trial(variant, data, rate))
+
+        return search(rates, look, steps, every, study.halving, study.widen)
 
     def _order(self) -> list[tuple[str, str]]:
         """Controls first; with a gate, the others only once the control of their data has passed."""

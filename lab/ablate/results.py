@@ -51,7 +51,7 @@ class Row:
 
     changes: the fields in which the variant differs from the base. rule: how its budget was matched. parameters,
     active_parameters, state_size: of the model; tokens, flops: of one training; decode_flops: of one token forward.
-    learning_rates: each rate and its score in tuning, None where it was stopped, diverged, or there was no tuning.
+    learning_rates: each rate and its score in tuning, None where it was stopped or diverged; none without tuning.
     edge: "lowest" or "highest" when the chosen rate lies at that end of the grid, so that a better one may lie beyond.
     scores: by seed, of ``metric``; mean, sd: of these; seconds: mean of a training. void: why it counts for nothing.
     """

@@ -40,8 +40,9 @@ class Study:
 
     seeds: three or more; each makes weights and data order, alike for all variants. steps, or tokens: how long the
     reference trains. equal: what the budget equalises, see :mod:`lab.ablate.budget`. learning_rates: tried for each
-    variant, none for a third, once and three times the variant's own; a single one is not tuned. tuning_seed: the seed
-    of those trials, none of ``seeds``. halving: 0, or the factor by which successive halving thins the learning rates.
+    variant, none for a third, once and three times the variant's own; a single one is not tuned. widen: how many
+    further rates are tried, one by one, while the best lies at an edge. tuning_seed: the seed of those trials, none of
+    ``seeds``. halving: 0, or the factor by which successive halving thins the learning rates.
     delta: the margin within which variants count as equal, a share. alpha: the chance that anything in the study is
     falsely called different, and likewise falsely equal.
     reference: the variant that all are compared with, by default the first. control: data -> (variant, accuracy) that
@@ -61,6 +62,7 @@ class Study:
     tokens: int | None = None
     equal: str = "parameters"
     learning_rates: tuple[float, ...] = ()
+    widen: int = 2
     tuning_seed: int = 1000
     halving: int = 0
     delta: float = 0.01
@@ -128,6 +130,8 @@ class Study:
                 raise StudyError(f"{name} must be a whole number of at least 1; got {value!r}")
         if type(self.halving) is not int or self.halving < 0 or self.halving == 1:
             raise StudyError(f"halving must be 0, which is none, or a whole number of at least 2; got {self.halving!r}")
+        if type(self.widen) is not int or self.widen < 0:
+            raise StudyError(f"widen must be 0, which is none, or a whole number above; got {self.widen!r}")
         for name in ("delta", "alpha"):
             if not 0 < getattr(self, name) < 1:
                 raise StudyError(f"{name} must lie between 0 and 1; got {getattr(self, name)}")
@@ -172,7 +176,7 @@ class Study:
         return max(1, round((self.tokens or 0) / (config.batch_size * config.seq_len * config.grad_accum)))
 
     def rates(self, variant: str, data: str) -> tuple[float, ...]:
-        """The learning rates tried for a variant on a data set, lowest first."""
+        """The learning rates tried for a variant on a data set before any wider ones, lowest first."""
         own = self.config(variant, data).learning_rate
         return self.learning_rates or tuple(float(f"{own * factor:.2g}") for factor in (1 / 3, 1, 3))
 

@@ -34,6 +34,7 @@ def make(text_file: str) -> Make:
         given: dict[str, Any] = {
             "name": "mixers", "question": "Does AFT lose to attention?", "base": base, "data": {text_file: {}},
             "variants": {"attention": {}, "aft": {"mixer": "aft"}}, "steps": 10, "evaluations": 2, "eval_batches": 1,
+            "widen": 0,
         }  # fmt: skip
         return Study(**{**given, **changes})
 
