@@ -59,7 +59,7 @@ def _cost(study: Study, budgets: Budgets, at_once: int) -> None:
         for pair, budget in budgets.items()
     )
     shown = (
-        ("Trainings", str(cost.trainings), "For each variant and data set: one per seed, some to tune, more at an edge."),
+        ("Trainings", str(cost.trainings), "For each variant and data: one per seed, some to tune, more at an edge."),
         ("FLOPs in all", words.count(flops), "Floating-point operations, forward and backward."),
         ("Time", f"≈ {words.duration(seconds)}" if cost.timed else f"~ {words.duration(seconds)}?", "Of this machine."),
     )
