@@ -4,10 +4,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lab.ablate.budget import Matched
 from lab.ablate.study import Study
@@ -45,7 +47,7 @@ class Record:
 
     saved: step of the newest checkpoint that was told of. done: trained to the last step, and sound there. diverged: a
     sentence, if the loss of training or of validation was no longer finite. seconds: spent in steps. losses: (step,
-    training loss) of every step.
+    training loss) of every step. loads: each router's share of assignments per expert, mean of the last tenth of steps.
     """
 
     step: int = 0
@@ -57,6 +59,7 @@ class Record:
     tokens: int = 0
     losses: tuple[tuple[int, float], ...] = ()
     warnings: tuple[str, ...] = ()
+    loads: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -112,12 +115,13 @@ _known: dict[Path, tuple[tuple[int, int], Record]] = {}
 def _read(path: Path) -> Record:
     step, saved, seconds, tokens, done, diverged, broken = 0, 0, 0.0, 0, False, "", ""
     evaluated: dict[int, Evaluated] = {}
-    losses, warnings = [], []
+    losses, loads, warnings = [], [], []
     for event in read_events(path)[0]:
         match event:
             case Step():
                 step, seconds, tokens = event.step, event.seconds, event.tokens
                 losses.append((event.step, event.loss))
+                loads.append(event.loads)
             case Evaluated():
                 if math.isfinite(event.loss):
                     evaluated[event.step] = event
@@ -132,7 +136,13 @@ def _read(path: Path) -> Record:
                 diverged = event.reason if _NOT_FINITE in event.reason else diverged
     told = tuple(dict.fromkeys(warnings))
     diverged = diverged or broken
-    return Record(step, evaluated, saved, done and not broken, diverged, seconds, tokens, tuple(losses), told)
+    sound, late = done and not broken, _mean(loads[-max(1, len(loads) // 10) :])
+    return Record(step, evaluated, saved, sound, diverged, seconds, tokens, tuple(losses), told, late)
+
+
+def _mean(loads: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """The mean over steps of each router's shares."""
+    return {name: np.mean([one[name] for one in loads], axis=0).tolist() for name in (loads[-1] if loads else {})}
 
 
 def train(cell: Cell, folder: Path, until: int, asked_to_stop: Callable[[], bool]) -> None:

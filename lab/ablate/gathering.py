@@ -1,7 +1,7 @@
 """From a study's folders to its results: rows of the table, comparisons and their verdicts, and what was held equal."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab import notes
@@ -10,8 +10,9 @@ from lab.ablate.cells import Cell, Record
 from lab.ablate.halving import edge
 from lab.ablate.metric import METRICS, Metric, metric_of
 from lab.ablate.queue import Board
-from lab.ablate.results import CellResult, Results, Row
+from lab.ablate.results import CellResult, Results, Routing, Row
 from lab.ablate.verdict import LEVEL, Comparison, judge
+from lab.measure.experts import entropy, idle
 from strawberry.runs import ENVIRONMENT
 
 CURVE = 40  # points of a training curve
@@ -75,6 +76,19 @@ def _row(board: Board, variant: str, data: str) -> Row:
         seconds=seconds,
         tokens_per_s=budget.tokens / seconds if seconds else None,
         void=_void(board, variant, data),
+        routing=_routing(ended.values()),
+    )
+
+
+def _routing(records: Iterable[Record]) -> Routing | None:
+    """How the experts of trained models shared the work; None where there are none."""
+    loads = [record.loads for record in records if record.loads]
+    if not loads:
+        return None
+    return Routing(
+        experts=sum(map(len, loads[0].values())),
+        dead=statistics.fmean(sum(len(idle(shares)) for shares in one.values()) for one in loads),
+        evenness=statistics.fmean(entropy(shares) for one in loads for shares in one.values()),
     )
 
 

@@ -46,6 +46,19 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """How experts shared the work in the last tenth of training, means over seeds.
+
+    experts: of all routers together. dead: how many of them got less than a hundredth of an even share. evenness: the
+    entropy of a router's shares over that of even ones, mean over routers: 1 when all experts share alike.
+    """
+
+    experts: int
+    dead: float
+    evenness: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a variant on a data set.
 
@@ -54,6 +67,7 @@ class Row:
     learning_rates: each rate and its score in tuning, None where it was stopped or diverged; none without tuning.
     edge: "lowest" or "highest" when the chosen rate lies at that end of the grid, so that a better one may lie beyond.
     scores: by seed, of ``metric``; mean, sd: of these; seconds: mean of a training. void: why it counts for nothing.
+    routing: None without experts, else how they shared the work at the end of training.
     """
 
     data: str
@@ -82,6 +96,7 @@ class Row:
     seconds: float | None
     tokens_per_s: float | None
     void: str
+    routing: Routing | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +160,7 @@ class Results:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:
                 raise StudyError(f"{path} is of another version; run the study again with strawberry ablate")
-            values["rows"] = [Row(**row) for row in values["rows"]]
+            values["rows"] = [_row(row) for row in values["rows"]]
             values["verdicts"] = [_verdict(one) for one in values["verdicts"]]
             values["cells"] = [CellResult(**one) for one in values["cells"]]
             return cls(**values)
@@ -167,6 +182,11 @@ def _lined(values: dict[str, Any]) -> str:
         return "[\n" + ",\n".join(map(said, value)) + "\n]" if isinstance(value, list) and value else said(value)
 
     return "{\n" + ",\n".join(f"{said(name)}: {listed(value)}" for name, value in values.items()) + "\n}\n"
+
+
+def _row(values: dict[str, Any]) -> Row:
+    routing = values.get("routing")
+    return Row(**{**values, "routing": None if routing is None else Routing(**routing)})
 
 
 def _verdict(values: dict[str, Any]) -> Verdict:

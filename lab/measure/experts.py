@@ -32,7 +32,12 @@ def entropy(shares: ArrayLike) -> float:
 
 def dead(gates: ArrayLike, threshold: float = 0.01) -> list[int]:
     """Experts whose share of assignments is below `threshold` of an even share (threshold / E)."""
-    shares = load(gates)
+    return idle(load(gates), threshold)
+
+
+def idle(shares: ArrayLike, threshold: float = 0.01) -> list[int]:
+    """(E,) shares of assignments -> the experts below `threshold` of an even share."""
+    shares = np.asarray(shares, dtype=np.float64)
     return [int(expert) for expert in np.flatnonzero(shares < threshold / len(shares))]
 
 
