@@ -102,9 +102,18 @@ def seeds_needed(
     Settled is: found to be a difference at level ``alpha_difference``, or to lie within ``margin`` at
     ``alpha_equality``. Uses the noncentral t distribution; None where more than :data:`MOST_SEEDS` are needed.
     """
-    n = np.arange(2, MOST_SEEDS + 1)
     if sd == 0:
         return 2
+    n = np.arange(2, MOST_SEEDS + 1)
+    different, equal = powers(n, mean, sd, margin, alpha_difference=alpha_difference, alpha_equality=alpha_equality)
+    enough = np.flatnonzero(np.maximum(different, equal) >= power)
+    return int(n[enough[0]]) if len(enough) else None
+
+
+def powers(
+    n: np.ndarray, mean: float, sd: float, margin: float, *, alpha_difference: float, alpha_equality: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The chances (...) that n (...) seeds show a difference, and that they show equality; as :func:`seeds_needed`."""
     error, freedom = sd / np.sqrt(n), n - 1
     away = np.minimum(abs(mean) / error, _FAR)
     critical = stats.t.isf(alpha_difference / 2, freedom)
@@ -113,8 +122,7 @@ def seeds_needed(
     # Owen's two one-sided tests, where both lie far enough apart to be taken one after the other.
     below = stats.nct.sf(critical, freedom, np.clip((margin - mean) / error, -_FAR, _FAR))
     above = stats.nct.sf(critical, freedom, np.clip((margin + mean) / error, -_FAR, _FAR))
-    enough = np.flatnonzero(np.maximum(different, below + above - 1) >= power)
-    return int(n[enough[0]]) if len(enough) else None
+    return different, below + above - 1
 
 
 # Noncentralities beyond this are certain, and infinite ones have no distribution.

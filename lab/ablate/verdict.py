@@ -1,19 +1,20 @@
 """From scores to words: better, worse, equal within δ or not enough evidence; and what is void or has no rank."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lab.ablate.metric import METRICS, Metric
-from lab.ablate.statistics import MOST_SEEDS, bootstrap, hedges, holm, paired, seeds_needed
+from lab.ablate.statistics import MOST_SEEDS, bootstrap, hedges, holm, paired, powers, seeds_needed
 
 BETTER, WORSE, EQUAL, UNSETTLED = "better", "worse", "equal", "not enough evidence"
 VOID, UNRANKED, PENDING = "void", "not ranked", "pending"
 WORDS = (BETTER, WORSE, EQUAL, UNSETTLED, VOID, UNRANKED, PENDING)
 LEVEL = 0.95
 POWER = 0.8
+SCATTER = 0.05  # spread of accuracies from seed to seed beyond which they are no longer alike
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Verdict:
     """What a comparison came to. ``word`` is one of :data:`WORDS`; ``sentence`` says it with its numbers.
 
     gain: mean over seeds, positive is better, as a share of the reference's mean (of accuracy: as it is); low, high:
-    Student's 95 % interval; sd: the spread from seed to seed that was believed; bootstrap: BCa's interval. p: of the
-    paired t-test, then corrected by Holm over the study; p_equality: of TOST, then corrected. effect: Hedges' g_av.
+    Student's 95 % interval; sd: the spread of the gains from seed to seed that was believed, for the interval, the
+    tests and further_seeds; own_sd: what these seeds alone show. bootstrap: BCa's interval, of these seeds alone. p: of
+    the paired t-test, then corrected by Holm over the study; p_equality: of TOST, then corrected. effect: Hedges' g_av,
+    in units of the scores' own spread.
     further_seeds: how many more would settle it with chance 0.8 if gain and spread are as they seem, for a verdict of
-    not enough evidence; None beyond 200.
+    not enough evidence; None beyond 200. further_for: what they would show, one of better, worse and equal.
     """
 
     data: str
@@ -64,15 +67,46 @@ class Verdict:
     p_equality_corrected: float | None = None
     effect: float | None = None
     further_seeds: int | None = None
+    own_sd: float | None = None
+    further_for: str = ""
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether a larger spread was believed than these seeds show."""
+        return self.sd is not None and self.own_sd is not None and self.sd > 1.001 * self.own_sd
+
+    @property
+    def scatters(self) -> bool:
+        """Whether seeds differ so much that forecasts from them are guesses: some solve a task and some don't."""
+        return METRICS[self.metric].absolute and self.sd is not None and self.sd > SCATTER
 
 
 def briefly(verdict: Verdict) -> tuple[str, str]:
-    """A verdict in few words, and what goes with them: the gain, or how many seeds it would take."""
+    """A verdict in few words, and what goes with them: the gain, or how many seeds it would take, and to say what."""
     if verdict.word == UNSETTLED:
-        more = verdict.further_seeds
-        return verdict.word, f"> {MOST_SEEDS} seeds" if more is None else f"≈ {more} more seed{'s' * (more != 1)}"
+        more, claim = verdict.further_seeds, f" to say {verdict.further_for}" if verdict.further_for else ""
+        if more is None:
+            return verdict.word, f"> {MOST_SEEDS} seeds"
+        return verdict.word, f"{'some' if verdict.scatters else '≈'} {more} more seed{'s' * (more != 1)}{claim}"
     word = f"{verdict.word}: reads the future" if verdict.word == UNRANKED else verdict.word
     return word, "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
+
+
+def spread(verdict: Verdict) -> str:
+    """What spread from seed to seed a verdict rests on, where it is not the seeds' own; else nothing."""
+    if not verdict.borrowed or verdict.sd is None or verdict.own_sd is None:
+        return ""
+    metric = METRICS[verdict.metric]
+    own, believed = f"own sd of the gains {100 * verdict.own_sd:.2g} {metric.unit_words}", f"{100 * verdict.sd:.2g}"
+    if verdict.sd <= 1.001 * metric.resolution:
+        return f"{own}, no less than {believed} is believed of so few seeds"
+    return f"{own}, {believed} believed, since variants scatter so on this data"
+
+
+def margin(delta: float, metric: Metric) -> str:
+    """The margin in words: ``1 %``, or ``1 point`` of accuracy."""
+    unit = metric.unit_words
+    return f"{100 * delta:g} {unit.removesuffix('s') if 100 * delta == 1 else unit}"
 
 
 def decide(gains: np.ndarray, margin: float, *, alpha: float = 0.05, least_sd: np.ndarray | float = 0.0) -> np.ndarray:
@@ -140,6 +174,7 @@ def _measured(comparison: Comparison, delta: float, least: float = 0.0) -> dict[
         "low": low,
         "high": high,
         "sd": float(found.sd),
+        "own_sd": float(shares.std(ddof=1)),
         "bootstrap": bootstrap(shares, LEVEL),
         "p": float(found.p_difference),
         "p_equality": float(found.p_equality),
@@ -174,13 +209,22 @@ def _ranked(comparisons: Sequence[Comparison], delta: float, alpha: float) -> li
     }
     verdicts = []
     for comparison, one, p, q, word in zip(comparisons, measured, different, equal, map(str, words), strict=True):
-        further = None
+        numbers = {**one, "p_corrected": float(p), "p_equality_corrected": float(q)}
         if word == UNSETTLED:
-            needed = seeds_needed(one["gain"], one["sd"], delta, power=POWER, **levels)
-            further = None if needed is None else max(1, needed - one["seeds"])
-        numbers = {**one, "p_corrected": float(p), "p_equality_corrected": float(q), "further_seeds": further}
-        verdicts.append(_told(comparison, word, _sentence(comparison, word, numbers, delta), numbers))
+            numbers |= _further(one, delta, levels)
+        made = _told(comparison, word, "", numbers)
+        verdicts.append(replace(made, sentence=_sentence(made, delta)))
     return verdicts
+
+
+def _further(one: dict[str, Any], delta: float, levels: dict[str, float]) -> dict[str, Any]:
+    """How many further seeds would settle it, and for which claim."""
+    needed = seeds_needed(one["gain"], one["sd"], delta, power=POWER, **levels)
+    if needed is None:
+        return {}
+    different, equal = powers(np.array(needed), one["gain"], one["sd"], delta, **levels)
+    claim = EQUAL if equal > different else BETTER if one["gain"] > 0 else WORSE
+    return {"further_seeds": max(1, needed - one["seeds"]), "further_for": claim}
 
 
 def _told(comparison: Comparison, word: str, sentence: str, numbers: dict[str, Any]) -> Verdict:
@@ -188,26 +232,30 @@ def _told(comparison: Comparison, word: str, sentence: str, numbers: dict[str, A
     return Verdict(c.data, c.variant, c.reference, c.metric, word, sentence, **numbers)
 
 
-def _sentence(comparison: Comparison, word: str, numbers: dict[str, Any], delta: float) -> str:
-    c, metric = comparison, METRICS[comparison.metric]
-    for_or_against = "in its favour" if numbers["gain"] >= 0 else "to its disadvantage"
-    low, high, gain = (metric.says(numbers[key]) for key in ("low", "high", "gain"))
-    seen = f"{metric.words} {gain[1:]} {for_or_against}" if gain[1:] != metric.says(0)[1:] else "no difference was seen"
-    measured = f"{seen} (95 % interval of the gain {low} to {high}, {numbers['seeds']} seeds)"
-    if word in (BETTER, WORSE):
-        p = _p(numbers["p_corrected"])
-        return f"On {c.data}, {c.variant} is {word} than {c.reference}: {measured}, corrected p {p}."
-    if word == EQUAL:
-        p, within = _p(numbers["p_equality_corrected"]), f"{100 * delta:g} {metric.unit_words}"
-        return f"On {c.data}, {c.variant} equals {c.reference} within {within}: {measured}, corrected p {p}."
-    more = numbers["further_seeds"]
-    hope = (
-        f"more than {MOST_SEEDS} seeds would be needed"
-        if more is None
-        else f"about {more} further seed{'s' * (more != 1)} would settle it four times in five, if gain and spread are "
-        "as they seem"
-    )
-    return f"On {c.data}, there is not enough evidence between {c.variant} and {c.reference}: {measured}; {hope}."
+def _sentence(v: Verdict, delta: float) -> str:
+    metric = METRICS[v.metric]
+    low, high, gain = (metric.says(value or 0.0) for value in (v.low, v.high, v.gain))
+    fewer = "fewer" if metric.words.startswith("bits") else "less"
+    more = "more" if ((v.gain or 0.0) > 0) == metric.higher else fewer
+    seen = f"{gain[1:]} {more} {metric.words}" if gain[1:] != metric.says(0)[1:] else "no difference was seen"
+    believed = f"; {spread(v)}" if v.borrowed else ""
+    measured = f"{seen} (95 % interval of the gain {low.split()[0]} to {high}, {v.seeds} seeds{believed})"
+    if v.word in (BETTER, WORSE):
+        p = _p(v.p_corrected or 0.0)
+        return f"On {v.data}, {v.variant} is {v.word} than {v.reference}: {measured}, corrected p {p}."
+    within = margin(delta, metric)
+    if v.word == EQUAL:
+        p = _p(v.p_equality_corrected or 0.0)
+        return f"On {v.data}, {v.variant} equals {v.reference} within {within}: {measured}, corrected p {p}."
+    hope = f"more than {MOST_SEEDS} seeds would be needed"
+    if v.further_seeds is not None:
+        s = "s" * (v.further_seeds != 1)
+        claim = f"equal within {within}" if v.further_for == EQUAL else v.further_for
+        hope = f"about {v.further_seeds} further seed{s} would show four times in five that it is {claim}, if "
+        hope += "gain and spread are as they seem"
+        if v.scatters:
+            hope += f": a guess, from {v.seeds} seeds of a task that some solve and others do not"
+    return f"On {v.data}, there is not enough evidence between {v.variant} and {v.reference}: {measured}; {hope}."
 
 
 def _p(value: float) -> str:

@@ -25,6 +25,8 @@ from lab.ablate.verdict import (
     decide,
     doubt,
     judge,
+    margin,
+    spread,
 )  # fmt: skip
 from strawberry.events import Evaluated
 
@@ -148,10 +150,13 @@ def test_the_sentences() -> None:
         DELTA,
     )
     assert [one.word for one in (better, worse, equal, unsettled)] == [BETTER, WORSE, EQUAL, UNSETTLED]
-    assert better.sentence.startswith("On sotu, aft is better than softmax: bits per byte 4.80 % in its favour (95 %")
-    assert "to its disadvantage" in worse.sentence
+    assert better.sentence.startswith("On sotu, aft is better than softmax: 4.80 % fewer bits per byte (95 %")
+    assert "% more bits per byte" in worse.sentence
     assert "equals softmax within 1 %" in equal.sentence
-    assert "would settle it" in unsettled.sentence and unsettled.further_seeds is not None
+    # For which claim the further seeds would be, and which spread all rests on: here the seeds' own.
+    assert unsettled.further_seeds is not None and unsettled.further_for == EQUAL
+    assert "would show four times in five that it is equal within 1 %, if gain" in unsettled.sentence
+    assert not unsettled.borrowed and "believed" not in unsettled.sentence
     assert better.gain is not None and better.gain > 0 and better.effect is not None and better.effect > 0
     assert better.p is not None and better.p_corrected is not None and better.p < better.p_corrected
 
@@ -160,7 +165,7 @@ def test_accuracy_is_better_when_it_is_higher_and_counted_in_points() -> None:
     [verdict] = judge([comparison([0.28, 0.27, 0.29], [0.99, 1.0, 1.0], "accuracy")], DELTA)
     assert verdict.word == BETTER
     assert verdict.gain == pytest.approx(0.7167, abs=1e-3)
-    assert "accuracy 71.7 points in its favour" in verdict.sentence
+    assert "71.7 points more accuracy" in verdict.sentence
 
 
 @pytest.mark.parametrize("metric", ["bits_per_byte", "accuracy"])
@@ -222,6 +227,37 @@ def test_further_seeds_settle_it() -> None:
     seeds = SEEDS + verdict.further_seeds
     gains = np.random.default_rng(5).normal(verdict.gain, verdict.sd, (STUDIES, 1, seeds))
     assert (decide(gains, DELTA) != UNSETTLED).mean() >= 0.79
+
+
+def test_a_spread_that_is_not_the_seeds_own_is_told() -> None:
+    """Of few seeds no less than the resolution is believed, and no less than what the other variants show."""
+    solved = [1.0, 1.0, 1.0]
+    [floored] = judge([comparison(solved, [0.999, 1.0, 1.0], "accuracy")], DELTA)
+    assert floored.borrowed and floored.sd == 0.005 and floored.own_sd == pytest.approx(0.001 / 3**0.5)
+    told = "own sd of the gains 0.058 points, no less than 0.5 is believed of so few seeds"
+    assert spread(floored) == told and told in floored.sentence
+    borrower, lender = judge(
+        [comparison(solved, [0.5, 0.5, 0.51], "accuracy"), comparison(solved, [1.0, 1.0, 0.2], "accuracy")], DELTA
+    )
+    assert "33 believed, since variants scatter so on this data" in borrower.sentence
+    assert spread(lender) == "" and lender.own_sd == lender.sd
+    # No forecast from three seeds of a task that some solve without the word guess.
+    assert borrower.word == lender.word == UNSETTLED
+    assert all("a guess, from 3 seeds" in one.sentence for one in (borrower, lender))
+    assert all(one.further_for == WORSE and "some" in briefly(one)[1] for one in (borrower, lender))
+    [open_still] = judge([comparison(solved, [0.993, 0.994, 0.992], "accuracy")], DELTA)
+    assert open_still.word == UNSETTLED and briefly(open_still)[1].startswith("≈")
+    assert "a guess" not in open_still.sentence
+
+
+def test_results_of_before_tell_no_spread() -> None:
+    assert spread(Verdict("sotu", "aft", "softmax", "loss", BETTER, "", gain=0.1, sd=0.01)) == ""
+
+
+@pytest.mark.parametrize(("metric", "told"), [("loss", "1 %"), ("accuracy", "1 point")])
+def test_the_margin_in_words(metric: str, told: str) -> None:
+    assert margin(0.01, METRICS[metric]) == told
+    assert margin(0.02, METRICS["accuracy"]) == "2 points"
 
 
 @pytest.mark.parametrize(
