@@ -41,10 +41,11 @@ class Verdict:
     """What a comparison came to. ``word`` is one of :data:`WORDS`; ``sentence`` says it with its numbers.
 
     gain: mean over seeds, positive is better, as a share of the reference's mean (of accuracy: as it is); low, high:
-    Student's 95 % interval; sd: the spread of the gains from seed to seed that was believed, for the interval, the
-    tests and further_seeds; own_sd: what these seeds alone show. bootstrap: BCa's interval, of these seeds alone. p: of
-    the paired t-test, then corrected by Holm over the study; p_equality: of TOST, then corrected. effect: Hedges' g_av,
-    in units of the scores' own spread.
+    Student's 95 % interval; sd: the spread of the gains from seed to seed, for this and for p, no smaller than the
+    metric's resolution; own_sd: what these seeds alone show; equality_sd: what is believed when equality is tested.
+    bootstrap: BCa's interval, of these seeds alone. p: of the paired t-test, of accuracies no smaller than luck makes
+    it, then corrected by Holm over the study; p_equality: of TOST, then corrected. effect: Hedges' g_av, in units of
+    the scores' own spread.
     further_seeds: how many more would settle it with chance 0.8 if gain and spread are as they seem, for a verdict of
     not enough evidence; None beyond 200. further_for: what they would show, one of better, worse and equal.
     """
@@ -68,17 +69,28 @@ class Verdict:
     effect: float | None = None
     further_seeds: int | None = None
     own_sd: float | None = None
+    equality_sd: float | None = None
     further_for: str = ""
 
     @property
     def borrowed(self) -> bool:
-        """Whether a larger spread was believed than these seeds show."""
-        return self.sd is not None and self.own_sd is not None and self.sd > 1.001 * self.own_sd
+        """Whether a larger spread was believed than these seeds show, for what the verdict says."""
+        if self.sd is None or self.own_sd is None:
+            return False
+        return max(self.sd, self.doubted or 0.0) > 1.001 * self.own_sd
+
+    @property
+    def doubted(self) -> float | None:
+        """The spread that kept it from being called equal, or did not, where it is larger than ``sd``."""
+        if self.sd is None or self.equality_sd is None or self.word not in (EQUAL, UNSETTLED):
+            return None
+        return self.equality_sd if self.equality_sd > 1.001 * self.sd else None
 
     @property
     def scatters(self) -> bool:
         """Whether seeds differ so much that forecasts from them are guesses: some solve a task and some don't."""
-        return METRICS[self.metric].absolute and self.sd is not None and self.sd > SCATTER
+        sd = self.equality_sd if self.further_for == EQUAL else self.sd
+        return METRICS[self.metric].absolute and sd is not None and sd > SCATTER
 
 
 def briefly(verdict: Verdict) -> tuple[str, str]:
@@ -87,7 +99,7 @@ def briefly(verdict: Verdict) -> tuple[str, str]:
         more, claim = verdict.further_seeds, f" to say {verdict.further_for}" if verdict.further_for else ""
         if more is None:
             return verdict.word, f"> {MOST_SEEDS} seeds"
-        return verdict.word, f"{'some' if verdict.scatters else '≈'} {more} more seed{'s' * (more != 1)}{claim}"
+        return verdict.word, f"{'perhaps' if verdict.scatters else '≈'} {more} more seed{'s' * (more != 1)}{claim}"
     word = f"{verdict.word}: reads the future" if verdict.word == UNRANKED else verdict.word
     return word, "" if verdict.gain is None else METRICS[verdict.metric].says(verdict.gain)
 
@@ -96,11 +108,12 @@ def spread(verdict: Verdict) -> str:
     """What spread from seed to seed a verdict rests on, where it is not the seeds' own; else nothing."""
     if not verdict.borrowed or verdict.sd is None or verdict.own_sd is None:
         return ""
-    metric = METRICS[verdict.metric]
-    own, believed = f"own sd of the gains {100 * verdict.own_sd:.2g} {metric.unit_words}", f"{100 * verdict.sd:.2g}"
-    if verdict.sd <= 1.001 * metric.resolution:
-        return f"{own}, no less than {believed} is believed of so few seeds"
-    return f"{own}, {believed} believed, since variants scatter so on this data"
+    said = [f"own sd of the gains {100 * verdict.own_sd:.2g} {METRICS[verdict.metric].unit_words}"]
+    if verdict.sd > 1.001 * verdict.own_sd:
+        said.append(f"no less than {100 * verdict.sd:.2g} is believed of so few seeds")
+    if verdict.doubted is not None:
+        said.append(f"{100 * verdict.doubted:.2g} to call it equal, since variants scatter so on this data")
+    return ", ".join(said)
 
 
 def margin(delta: float, metric: Metric) -> str:
@@ -109,10 +122,10 @@ def margin(delta: float, metric: Metric) -> str:
     return f"{100 * delta:g} {unit.removesuffix('s') if 100 * delta == 1 else unit}"
 
 
-def decide(gains: np.ndarray, margin: float, *, alpha: float = 0.05, least_sd: np.ndarray | float = 0.0) -> np.ndarray:
-    """The words (..., m) for gains (..., m, n) of m comparisons that are judged together; the rest as for
-    :func:`~lab.ablate.statistics.paired`."""
-    found = paired(gains, margin, least_sd=least_sd)
+def decide(gains: np.ndarray, margin: float, *, alpha: float = 0.05, **believed: Any) -> np.ndarray:
+    """The words (..., m) for gains (..., m, n) of m comparisons that are judged together; what is ``believed`` of
+    spreads is as for :func:`~lab.ablate.statistics.paired`."""
+    found = paired(gains, margin, **believed)
     return called(found.mean, holm(found.p_difference), holm(found.p_equality), alpha)
 
 
@@ -129,9 +142,9 @@ def called(mean: np.ndarray, p_difference: np.ndarray, p_equality: np.ndarray, a
 def doubt(gains: np.ndarray) -> np.ndarray:
     """The root mean square spread (...) of the gains (..., m, n) of all comparisons on one data set.
 
-    A task is often solved by some seeds and not by others: then three of three against none of three has no spread at
-    all, and is chance, and so is three of three against three of three. What the other variants show is believed
-    instead, for accuracies; where no seed of any variant fails, nothing shows that one could.
+    A task is often solved by some seeds and not by others, and three of three against three of three may be chance. To
+    call accuracies equal, what the other variants show is believed; where no seed of any fails, nothing shows that one
+    could.
     """
     return np.sqrt(gains.var(-1, ddof=1).mean(-1))
 
@@ -162,9 +175,11 @@ def _shares(comparison: Comparison) -> tuple[Metric, np.ndarray]:
     return metric, gains / metric.unit(comparison.reference_scores)
 
 
-def _measured(comparison: Comparison, delta: float, least: float = 0.0) -> dict[str, Any]:
+def _measured(comparison: Comparison, delta: float, doubted: float = 0.0) -> dict[str, Any]:
     metric, shares = _shares(comparison)
-    found = paired(shares, delta, least_sd=max(metric.resolution, least), level=LEVEL)
+    found = paired(
+        shares, delta, least_sd=metric.resolution, doubt=doubted, all_or_nothing=metric.absolute, level=LEVEL
+    )
     low, high = metric.bounded(found.low), metric.bounded(found.high)
     sign = 1 if metric.higher else -1
     scores = (sign * np.array(scores) for scores in (comparison.reference_scores, comparison.variant_scores))
@@ -175,6 +190,7 @@ def _measured(comparison: Comparison, delta: float, least: float = 0.0) -> dict[
         "high": high,
         "sd": float(found.sd),
         "own_sd": float(shares.std(ddof=1)),
+        "equality_sd": float(found.equality_sd),
         "bootstrap": bootstrap(shares, LEVEL),
         "p": float(found.p_difference),
         "p_equality": float(found.p_equality),
@@ -182,22 +198,22 @@ def _measured(comparison: Comparison, delta: float, least: float = 0.0) -> dict[
     }
 
 
-def _least_spreads(comparisons: Sequence[Comparison]) -> list[float]:
-    """For each comparison the spread below which its own is not believed; 0 where scores have no bounds."""
-    least = []
+def _doubts(comparisons: Sequence[Comparison]) -> list[float]:
+    """For each comparison the smallest spread with which it may be called equal; 0 where scores have no bounds."""
+    doubts = []
     for comparison in comparisons:
         same = [c for c in comparisons if c.data == comparison.data and METRICS[c.metric].absolute]
         alike = [_shares(c)[1] for c in same if len(c.variant_scores) == len(comparison.variant_scores)]
-        least.append(float(doubt(np.array(alike))) if comparison in same else 0.0)
-    return least
+        doubts.append(float(doubt(np.array(alike))) if comparison in same else 0.0)
+    return doubts
 
 
 def _ranked(comparisons: Sequence[Comparison], delta: float, alpha: float) -> list[Verdict]:
     if not comparisons:
         return []
     measured = [
-        _measured(comparison, delta, least)
-        for comparison, least in zip(comparisons, _least_spreads(comparisons), strict=True)
+        _measured(comparison, delta, doubted)
+        for comparison, doubted in zip(comparisons, _doubts(comparisons), strict=True)
     ]
     different = holm(np.array([one["p"] for one in measured]))
     equal = holm(np.array([one["p_equality"] for one in measured]))
@@ -211,18 +227,19 @@ def _ranked(comparisons: Sequence[Comparison], delta: float, alpha: float) -> li
     for comparison, one, p, q, word in zip(comparisons, measured, different, equal, map(str, words), strict=True):
         numbers = {**one, "p_corrected": float(p), "p_equality_corrected": float(q)}
         if word == UNSETTLED:
-            numbers |= _further(one, delta, levels)
+            numbers |= _further(one, METRICS[comparison.metric], delta, levels)
         made = _told(comparison, word, "", numbers)
         verdicts.append(replace(made, sentence=_sentence(made, delta)))
     return verdicts
 
 
-def _further(one: dict[str, Any], delta: float, levels: dict[str, float]) -> dict[str, Any]:
+def _further(one: dict[str, Any], metric: Metric, delta: float, levels: dict[str, float]) -> dict[str, Any]:
     """How many further seeds would settle it, and for which claim."""
-    needed = seeds_needed(one["gain"], one["sd"], delta, power=POWER, **levels)
+    told: dict[str, Any] = {**levels, "equality_sd": one["equality_sd"], "all_or_nothing": metric.absolute}
+    needed = seeds_needed(one["gain"], one["sd"], delta, power=POWER, **told)
     if needed is None:
         return {}
-    different, equal = powers(np.array(needed), one["gain"], one["sd"], delta, **levels)
+    different, equal = powers(np.array(needed), one["gain"], one["sd"], delta, **told)
     claim = EQUAL if equal > different else BETTER if one["gain"] > 0 else WORSE
     return {"further_seeds": max(1, needed - one["seeds"]), "further_for": claim}
 

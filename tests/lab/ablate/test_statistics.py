@@ -1,5 +1,6 @@
 """The tests behind the verdicts: known values, known error rates, and the seeds that they say it takes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lab.ablate.statistics import MOST_SEEDS, bootstrap, hedges, holm, paired, seeds_needed
+from lab.ablate.statistics import MOST_SEEDS, bootstrap, hedges, holm, luck, paired, powers, seeds_needed
 
 SLEEP = (
     np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]),
@@ -46,6 +47,44 @@ def test_the_least_spread_is_believed_instead() -> None:
     found = paired(np.full(3, 0.01), 0.001, least_sd=0.01)
     assert found.sd == 0.01
     assert found.p_difference == pytest.approx(2 * stats.t.sf(3**0.5, 2))
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_luck_is_counted(n: int) -> None:
+    """Against every outcome of n seeds of two variants that solve a task with the same chance, one by one."""
+    outcomes = np.array(list(itertools.product((0.0, 1.0), repeat=2 * n)))
+    gains = outcomes[:, :n] - outcomes[:, n:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(gains.mean(1)) / (gains.std(1, ddof=1) / math.sqrt(n))
+    t = np.nan_to_num(t, nan=0.0, posinf=np.inf)
+    for asked in (0.45, 1.9, 3.9, 12.0):
+        likeliest = max(
+            (solved ** outcomes.sum(1) * (1 - solved) ** (2 * n - outcomes.sum(1)))[t >= asked].sum()
+            for solved in np.linspace(0.02, 0.5, 200)
+        )
+        assert luck(np.array(asked), n) == pytest.approx(likeliest, abs=2e-4)
+    assert luck(np.array(np.inf), n) == pytest.approx(2 / 4**n)
+
+
+def test_no_difference_of_accuracies_is_surer_than_luck() -> None:
+    gains = np.array([[0.8, 0.8, 0.8], [0.8, 0.1, 0.9]])
+    plain, careful = (paired(gains, 0.01, least_sd=0.005, all_or_nothing=careful) for careful in (False, True))
+    assert plain.p_difference[0] < 1e-4 and careful.p_difference[0] == pytest.approx(2 / 64)
+    assert (careful.p_difference >= plain.p_difference).all()
+    # Nor do so few seeds have the power to show it.
+    levels = {"alpha_difference": 0.01, "alpha_equality": 0.05}
+    different, _ = powers(np.array([3, 4]), 0.8, 0.005, 0.01, **levels, all_or_nothing=True)
+    assert different.tolist() == [0.0, 1.0]
+
+
+def test_equality_is_tested_with_the_spread_that_is_doubted() -> None:
+    gains = np.array([0.001, -0.001, 0.0])
+    sure, doubted = paired(gains, 0.01), paired(gains, 0.01, doubt=0.3)
+    assert sure.p_equality < 0.01 and doubted.p_equality > 0.4 and doubted.equality_sd == 0.3
+    assert sure.p_difference == doubted.p_difference and sure.low == doubted.low
+    levels = {"alpha_difference": 0.05, "alpha_equality": 0.05}
+    assert seeds_needed(0.0, 0.001, 0.01, **levels) == 2
+    assert seeds_needed(0.0, 0.001, 0.01, **levels, equality_sd=0.3) is None
 
 
 def test_one_seed_is_refused() -> None:
