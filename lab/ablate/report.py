@@ -2,39 +2,40 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from lab.ablate import glossary, wording
 from lab.ablate.citations import bibtex, mechanisms
 from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
 from lab.ablate.results import Results, Row
 from lab.ablate.sketch import sketch
-from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, UNSETTLED, VOID, WORSE, briefly
-from lab.ablate.views import View, half, in_short, views
+from lab.ablate.verdict import margin
+from lab.ablate.views import View, views
 from lab.figures.page import Front, Plate, Section
 from lab.figures.page import write as write_page
 
 HTML, MARKDOWN, PICTURE = "report.html", "report.md", "verdicts.svg"
-WORDS = {
-    BETTER: "a difference that chance hardly makes, after the correction for how many comparisons there are.",
-    WORSE: "such a difference, to the variant's disadvantage.",
-    EQUAL: "whatever difference there is lies within the margin that the study calls irrelevant.",
-    UNSETTLED: "these seeds can tell neither; the number of further seeds is what it would probably take.",
-    UNRANKED: "the variant reads the future, so its score says nothing about prediction.",
-}
+SPREAD = "± is the standard deviation (sd) over the seeds; where accuracies scatter, each seed's stands in brackets."
+GAINS = (
+    "A gain is the mean of the differences by seed, with its 95 % interval for this comparison alone, from the sd of "
+    "the gains, or the larger one that is believed. Hedges g is the gain in units of the scores' own sd, and left out "
+    "where another one is believed."
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A chapter of the report, in the order: words, table, code, figures."""
+    """A chapter of the report, in the order: words, tables, code, figures."""
 
     heading: str
     says: str = ""
-    table: pd.DataFrame | None = None
+    tables: Sequence[pd.DataFrame] = ()
     code: str = ""
     views: Sequence[View] = ()
 
@@ -44,13 +45,14 @@ def write(results: Results, folder: str | os.PathLike[str]) -> tuple[Path, Path]
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     told, seen = list(parts(results)), _seen(place)
+    still = sketch(results.verdicts, results.study["delta"])
     sections = [
-        Section(part.heading, [_plate(view, seen) for view in part.views], part.says, part.table, part.code)
+        Section(part.heading, [_plate(view, seen, still) for view in part.views], part.says, part.tables, part.code)
         for part in told
     ]
     page = write_page(place / HTML, _front(results), sections)
     text = place / MARKDOWN
-    (place / PICTURE).write_text(sketch(results.verdicts, results.study["delta"]), encoding="utf-8")
+    (place / PICTURE).write_text(still, encoding="utf-8")
     text.write_text(markdown(results, told, PICTURE), encoding="utf-8")
     return page, text
 
@@ -61,10 +63,10 @@ def markdown(results: Results, told: Sequence[Part] | None = None, picture: str 
     told: its parts, where they are known already. picture: the file of :func:`~lab.ablate.sketch.sketch`, if any.
     """
     front = _front(results)
-    lines = [f"# {front.title}", front.about, f"**{front.alarm}**" if front.alarm else ""]
+    lines = [f"# {front.title}", front.answer, f"**{front.alarm}**" if front.alarm else "", front.about]
     lines.append("\n".join(f"- {name}: {fact}" for name, fact in front.facts.items()))
     for part in told if told is not None else parts(results):
-        lines += [f"## {part.heading}", part.says, "" if part.table is None else _table(part.table)]
+        lines += [f"## {part.heading}", part.says, *map(_table, part.tables)]
         lines.append(f"```\n{part.code.strip()}\n```" if part.code else "")
         if picture and any(view.name == "forest" for view in part.views):
             lines.append(f"![{part.heading}: each gain with its 95 % interval]({picture})")
@@ -74,12 +76,15 @@ def markdown(results: Results, told: Sequence[Part] | None = None, picture: str 
 def parts(results: Results) -> Iterator[Part]:
     """The chapters, one by one."""
     drawn = views(results)
-    whole = [view for view in drawn if not view.data]
-    yield _answer(results, [view for view in whole if view.name == "forest"])
+    whole = {view.name: view for view in drawn if not view.data}
+    yield Part("The answer", views=[whole["forest"]])
+    yield _comparisons(results)
+    yield _variants(results)
+    yield _names(results)
     data = list(dict.fromkeys(row.data for row in results.rows))
     if len(data) > 1:
-        says = "A score, the half of its 95 % interval over seeds, and what it came to against the reference."
-        yield Part("Who can do what", says, _grid(results), views=[one for one in whole if one.name == "task_grid"])
+        says = f"Scores, and what each came to against {results.study['reference']}. {SPREAD}"
+        yield Part("Who can do what", says, [_grid(results)], views=[whole["task_grid"]])
     for name in data:
         yield _data(results, name, [view for view in drawn if view.data == name])
     yield _fixed(results)
@@ -88,21 +93,21 @@ def parts(results: Results) -> Iterator[Part]:
 
 
 def _front(results: Results) -> Front:
-    study, done = results.study, sum(cell.state == "done" for cell in results.cells)
-    stopped = sum(cell.state == "stopped" for cell in results.cells)
-    early = f" and {stopped} that were stopped early" if stopped else ""
+    study = results.study
     rates = ", ".join(map(str, study["learning_rates"])) or "a third, once and three times the variant's own"
-    chosen = "" if len(study["learning_rates"]) == 1 else ": the best for each"
+    wider = ", and further ones where the best lay at an edge" if study.get("widen") else ""
+    chosen = "" if len(study["learning_rates"]) == 1 else f"{wider}: the best for each"
+    metrics = dict.fromkeys(METRICS[row.metric] for row in results.rows)
     facts = {
         "Compared": ", ".join(
             f"{name} (the reference)" if name == study["reference"] else name for name in study["variants"]
         ),
         "On": ", ".join(study["data"]),
         "Seeds": f"{', '.join(map(str, study['seeds']))}, the same for all",
-        "Held equal": {"flops": "FLOPs of training"}.get(study["equal"], study["equal"]),
+        "Held equal": wording.BUDGETS[study["equal"]],
         "Learning rates": f"{rates}{chosen}",
-        "Equal means": f"within {study['delta']:.1%}, of accuracy in points",
-        "Trainings": f"{done}{early}, {duration(sum(cell.seconds for cell in results.cells))} of training in all",
+        "Equal means": " or ".join(f"within {margin(study['delta'], one)} of {one.words}" for one in metrics),
+        "Trainings": _trainings(results),
     }  # fmt: skip
     alarms = []
     if not results.complete:
@@ -111,101 +116,129 @@ def _front(results: Results) -> Front:
         s = "" if len(leaky) > 1 else "s"
         alarms.append(f"{' and '.join(leaky)} read{s} the future: measured, and without a rank.")
     return Front(
-        results.question, about=f"The study {study['name']}", facts=facts, alarm=" ".join(alarms),
+        results.question, wording.answer(results), f"The study {study['name']}", facts, " ".join(alarms),
         folded={"The study as it was asked": json.dumps(study, indent=1, ensure_ascii=False)},
     )  # fmt: skip
 
 
-def _answer(results: Results, drawn: Sequence[View]) -> Part:
-    words = [word for word in WORDS if any(verdict.word == word for verdict in results.verdicts)]
-    edges = list(dict.fromkeys(f"{row.variant} on {row.data}" for row in results.rows if row.edge))
-    short = [*in_short(results)]
-    if edges:
-        short.append(
-            f"At the edge of the learning rates tried, so that a better one may lie beyond: {', '.join(edges)}."
-        )
-    blocks = [
-        "\n\n".join(short),
-        "What the words mean:",
-        "\n".join(f"- **{word}**: {WORDS[word]}" for word in words),
-        "In full:",
-        "\n".join(dict.fromkeys(f"- {verdict.sentence}" for verdict in results.verdicts)),
-    ]
-    return Part("The answer", "\n\n".join(blocks if words else blocks[:1] + blocks[3:]), views=drawn)
+def _trainings(results: Results) -> str:
+    """How many were begun, and how many of them did not come to their end."""
+    states = Counter(cell.state for cell in results.cells)
+    begun = sum(states.values()) - states["waiting"]
+    ends = {"stopped": "stopped early by halving", "diverged": "diverged", "failed": "failed", "begun": "not ended yet"}
+    told = "".join(f", {states[state]} of them {words}" for state, words in ends.items() if states[state])
+    return f"{begun} begun{told}; {duration(sum(cell.seconds for cell in results.cells))} of training in all"
+
+
+def _comparisons(results: Results) -> Part:
+    lists = ["\n".join(f"- {line}" for line in glossary.words(results))]
+    lists.append("\n".join(dict.fromkeys(f"- {verdict.sentence}" for verdict in results.verdicts)))
+    return Part("Each comparison", "\n\n".join(filter(None, lists)))
+
+
+def _variants(results: Results) -> Part:
+    """What the variants are, and what they cost, all data sets together."""
+    lines = []
+    for name in results.study["variants"]:
+        rows = [row for row in results.rows if row.variant == name]
+        lines.append({
+            "variant": name, "what is set": glossary.changed(rows[0]),
+            "parameters": _span([row.parameters for row in rows]),
+            "active for a token": _span([row.active_parameters for row in rows]),
+            "steps": _span([row.steps for row in rows]), "tokens seen": _span([row.tokens for row in rows]),
+            "state, numbers per row": _span([row.state_size for row in rows]),
+        })  # fmt: skip
+    table = pd.DataFrame(lines)
+    if all(row.active_parameters == row.parameters for row in results.rows):
+        table = table.drop(columns="active for a token")
+    says = ""
+    if any(len({row.steps for row in results.rows if row.data == data}) > 1 for data in results.study["data"]):
+        says = "Steps differ between variants: the data comes in the same order, and shorter trainings see less of it."
+    return Part("The variants", says, [table])
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _names(results: Results) -> Part:
+    blocks = []
+    for heading, lines in glossary.names(results):
+        blocks += [f"**{heading}**", "\n".join(f"- {line}" for line in lines)]
+    return Part("What the names mean", "\n\n".join(blocks))
 
 
 def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
     rows = [row for row in results.rows if row.data == data]
     metric = METRICS[rows[0].metric]
-    says = [
-        f"Judged by {metric.words} on validation data: {'higher' if metric.higher else 'lower'} is better. Means over "
-        "the seeds, ± standard deviation; the gain is the mean of the differences by seed, with its 95 % interval."
-    ]
+    says = [f"Judged by {metric.words} on validation data: {'higher' if metric.higher else 'lower'} is better."]
     says += dict.fromkeys(f"**Void.** {row.void}" for row in rows if row.void)
     floor = next((row.floor for row in rows if row.floor is not None), None)
     if floor is not None:
         says.append(f"No model that does not cheat can get below {floor:.4f} nats per token, the entropy of this data.")
-    edges = [row for row in rows if row.edge]
-    if edges:
+    if edges := [row for row in rows if row.edge]:
         told = ", ".join(f"{row.variant} ({row.learning_rate:g}, the {row.edge})" for row in edges)
         says.append(
             f"**The best learning rate lies at the edge** of what was tried: {told}. A better one may lie beyond."
         )
-    table = pd.DataFrame([_line(results, row) for row in rows])
-    return Part(data, "\n\n".join(says), table, views=drawn)
+    says.append(f"{SPREAD} {GAINS}")
+    found, spent = (
+        pd.DataFrame([line(results, row) for row in rows])
+        .replace("", pd.NA)
+        .dropna(axis="columns", how="all")
+        .fillna("")
+        for line in (_found, _spent)
+    )
+    return Part(data, "\n\n".join(says), [found, spent], views=drawn)
 
 
-def _line(results: Results, row: Row) -> dict[str, str]:
-    """A row of the table, in words."""
-    metric, verdict = METRICS[row.metric], results.verdict(row.variant, row.data)
-    score = "–" if row.mean is None else f"{row.mean:.4f}"
-    gain = ""
-    if verdict is not None and verdict.gain is not None and verdict.low is not None and verdict.high is not None:
-        low, high = (metric.says(end).partition(" ")[0] for end in (verdict.low, verdict.high))
-        gain = f"{metric.says(verdict.gain)} ({low} to {high})"
+def _found(results: Results, row: Row) -> dict[str, str]:
+    """What a variant reached, in words."""
+    verdict = results.verdict(row.variant, row.data)
+    rate = "–" if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}"
+    own = verdict is not None and verdict.effect is not None and not verdict.borrowed
     return {
         "variant": row.variant,
-        metric.words: score if row.sd is None else f"{score} ± {row.sd:.2g}",
-        "gain": gain,
-        "verdict": _word(results, row),
-        "learning rate": "–" if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}",
-        "parameters": f"{row.parameters:,}",
-        "FLOPs": f"{row.flops:.3g}",
-        "time": "–" if row.seconds is None else duration(row.seconds),
-        "numbers kept per row": f"{row.state_size:,}",
-        "FLOPs of a token forward": f"{row.decode_flops:.3g}",
-        "effect (Hedges g)": "" if verdict is None or verdict.effect is None else f"{verdict.effect:+.1f}",
+        METRICS[row.metric].words: wording.score(row),
+        "gain (95 % interval)": wording.gain(verdict),
+        "sd of the gains": wording.believed(verdict),
+        "verdict": wording.came_to(results, row),
+        "learning rate": rate,
+        "Hedges g": f"{verdict.effect:+.1f}" if verdict is not None and own else "",
     }
 
 
-def _word(results: Results, row: Row) -> str:
-    verdict = results.verdict(row.variant, row.data)
-    if row.void or verdict is None:
-        return VOID if row.void else "reference"
-    word, more = briefly(verdict)
-    return f"{word} ({more})" if verdict.word == UNSETTLED else word
+def _spent(_: Results, row: Row) -> dict[str, str]:
+    """What a variant cost, in words."""
+    shared = row.routing
+    return {
+        "variant": row.variant,
+        "parameters": f"{row.parameters:,}",
+        "FLOPs of training": wording.short(row.flops),
+        "time": "–" if row.seconds is None else duration(row.seconds),
+        "state, numbers per row": f"{row.state_size:,}",
+        "FLOPs of a token forward": wording.short(row.decode_flops),
+        "dead experts": "" if shared is None else f"{shared.dead:.2g} of {shared.experts}",
+        "evenness of experts": "" if shared is None else f"{shared.evenness:.2f}",
+    }
 
 
 def _grid(results: Results) -> pd.DataFrame:
     """Variants down, data across, in words."""
     lines: dict[str, dict[str, str]] = {}
     for row in results.rows:
-        spread = half(row)
-        score = "–" if row.mean is None else f"{row.mean:.3f}{'' if spread is None else f' ± {spread:.2g}'}"
-        lines.setdefault(row.variant, {"variant": row.variant})[row.data] = f"{score}, {_word(results, row)}"
+        told = f"{wording.score(row)}: {wording.came_to(results, row)}"
+        lines.setdefault(row.variant, {"variant": row.variant})[row.data] = told
     return pd.DataFrame(list(lines.values()))
 
 
 def _fixed(results: Results) -> Part:
     table = pd.DataFrame(
-        [{"variant": row.variant, "data": row.data, "changed": _changed(row), "steps": f"{row.steps:,}",
+        [{"variant": row.variant, "data": row.data, "what is set": glossary.changed(row), "steps": f"{row.steps:,}",
           "how its budget was matched": row.rule} for row in results.rows]
     )  # fmt: skip
-    return Part("What was held equal", "\n".join(f"- {sentence}" for sentence in results.fixed), table)
-
-
-def _changed(row: Row) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in row.changes.items()) or "nothing"
+    return Part("What was held equal", "\n".join(f"- {sentence}" for sentence in results.fixed), [table])
 
 
 def _again(results: Results) -> Part:
@@ -222,12 +255,16 @@ def _again(results: Results) -> Part:
 def _sources(results: Results) -> Part:
     found = mechanisms(results.settings())
     table = pd.DataFrame([{"what": one.name, "from": one.source} for one in found])
-    return Part("What was compared, and where it comes from", "", table, bibtex(one.source for one in found))
+    return Part("Where it comes from", "", [table], bibtex(one.source for one in found))
 
 
-def _plate(view: View, seen: str) -> Plate:
-    says = f"{view.says} Taught by notebook 08, *an honest ablation*." if view.name == "forest" else view.says
-    return Plate(view.figure("light"), view.figure("dark"), says, view.code(seen), view.numbers())
+def _plate(view: View, seen: str, still: str) -> Plate:
+    """A figure of the page; that of the verdicts has a form without script, and one for narrow screens."""
+    drawn = view.figure("light"), view.figure("dark")
+    if view.name != "forest":
+        return Plate(*drawn, view.says, view.code(seen), view.numbers())
+    says = f"{view.says} Taught by notebook 08, *an honest ablation*."
+    return Plate(*drawn, says, view.code(seen), view.numbers(), still, view.figure("light", narrow=True))
 
 
 def _seen(folder: Path) -> str:

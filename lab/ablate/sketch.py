@@ -8,7 +8,7 @@ from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, WORSE, Verdict, briefly
 from lab.figures.study.forest import span
 from lab.figures.theme import FONT, Colours, colours
 
-WIDTH, LABELS, WORDS = 860, 190, 280  # pixels of the whole, of the names at the left, of the words at the right
+WIDTH, LABELS, WORDS = 900, 190, 330  # pixels of the whole, of the names at the left, of the words at the right
 ROW, HEAD, FOOT = 26, 30, 34
 _CLASSES = {BETTER: "better", WORSE: "worse", EQUAL: "equal", UNRANKED: "leaks"}
 
@@ -21,7 +21,7 @@ def sketch(verdicts: Sequence[Verdict], delta: float) -> str:
         parts += _panel(data, group, delta, top)
         top += HEAD + ROW * len(group) + FOOT
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{max(top, ROW)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sketch" width="{WIDTH}" height="{max(top, ROW)}" '
         f'viewBox="0 0 {WIDTH} {max(top, ROW)}" role="img" aria-label="Gains with 95 % intervals, and verdicts">\n'
         f"<style>{_style()}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )
@@ -65,19 +65,28 @@ def _words(verdict: Verdict) -> str:
 
 
 def _style() -> str:
+    """Rules for this picture alone: it also stands inside of a page."""
     dark = f"@media (prefers-color-scheme: dark) {{ {_rules(colours('dark'))} }}"
-    return f"text {{ font: 13px {FONT} }} .head {{ font-weight: 600 }} .middle {{ text-anchor: middle }} " + (
-        f".quiet {{ font-size: 11px }} line {{ stroke-width: 2 }} {_rules(colours('light'))} {dark}"
+    return _own({"text": f"font: 13px {FONT}", ".head": "font-weight: 600", ".middle": "text-anchor: middle"}) + (
+        f" {_own({'.quiet': 'font-size: 11px', 'line': 'stroke-width: 2'})} {_rules(colours('light'))} {dark}"
     )
 
 
 def _rules(c: Colours) -> str:
     """Colours by meaning, as in the other figures."""
     shades = {"better": c.experts[2], "worse": c.experts[1], "equal": c.experts[0], "leaks": c.alarm, "open": c.muted}
-    rules = [f"text {{ fill: {c.text} }} .quiet, text.open {{ fill: {c.muted} }}"]
-    rules.append(f".margin {{ fill: {c.experts[0]}; opacity: 0.15 }} .zero {{ stroke: {c.muted}; stroke-width: 1 }}")
+    rules = {
+        "text": f"fill: {c.text}", ".quiet": f"fill: {c.muted}", "text.open": f"fill: {c.muted}",
+        ".margin": f"fill: {c.experts[0]}; opacity: 0.15", ".zero": f"stroke: {c.muted}; stroke-width: 1",
+    }  # fmt: skip
     for kind, shade in shades.items():
         fill = "none" if kind in ("open", "leaks") else shade
-        rules.append(f"line.{kind} {{ stroke: {shade} }}")
-        rules.append(f"circle.{kind} {{ fill: {fill}; stroke: {shade}; stroke-width: 2 }}")
-    return " ".join(rules)
+        rules |= {
+            f"line.{kind}": f"stroke: {shade}",
+            f"circle.{kind}": f"fill: {fill}; stroke: {shade}; stroke-width: 2",
+        }
+    return _own(rules)
+
+
+def _own(rules: dict[str, str]) -> str:
+    return " ".join(f".sketch {name} {{ {rule} }}" for name, rule in rules.items())

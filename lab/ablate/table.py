@@ -11,11 +11,13 @@ from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
 from lab.ablate.results import Results, Row
 from lab.ablate.verdict import VOID, briefly
+from lab.ablate.wording import answer, gain, score
 
 
 def show(results: Results, console: Console) -> None:
     """Print the question, two tables for each data set, what is void and why, and the verdicts in words."""
     console.print(f"\n[bold]{escape(results.question)}[/bold]")
+    console.print(escape(answer(results).replace("**", "")), end="\n\n")
     for data in dict.fromkeys(row.data for row in results.rows):
         rows = [row for row in results.rows if row.data == data]
         console.print(_found(results, data, rows), _spent(rows), sep="\n")
@@ -29,10 +31,10 @@ def show(results: Results, console: Console) -> None:
 def _found(results: Results, data: str, rows: list[Row]) -> Table:
     metric = METRICS[rows[0].metric]
     better = "higher is better" if metric.higher else "lower is better"
-    title = f"{data}: {metric.words}, {better}; mean ± standard deviation over the seeds; gain with its 95 % interval"
+    title = f"{data}: {metric.words}, {better}; mean ± sd over the seeds, or their scores; gain with its 95 % interval"
     table = _table(title, "", metric.words, f"gain in {metric.unit_words}", "verdict", "rate")
     for row in rows:
-        table.add_row(escape(row.variant), _score(row), _gain(results, row), _word(results, row), _rate(row))
+        table.add_row(escape(row.variant), score(row), _gain(results, row), _word(results, row), _rate(row))
     return table
 
 
@@ -52,19 +54,8 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _score(row: Row) -> str:
-    mean = "–" if row.mean is None else f"{row.mean:#.4g}"
-    return mean if row.sd is None else f"{mean} ± {row.sd:#.2g}"
-
-
 def _gain(results: Results, row: Row) -> str:
-    verdict = results.verdict(row.variant, row.data)
-    if verdict is None or verdict.gain is None or verdict.low is None or verdict.high is None:
-        return ""
-    gain, low, high = (
-        METRICS[row.metric].says(share).split()[0] for share in (verdict.gain, verdict.low, verdict.high)
-    )
-    return f"{gain} ({low} to {high})"
+    return gain(results.verdict(row.variant, row.data)).replace(f" {METRICS[row.metric].unit_words}", "", 1)
 
 
 def _word(results: Results, row: Row) -> str:

@@ -1,17 +1,15 @@
 """The figures that results ask for: which there are, of what, their numbers, and the code that redraws them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy import stats
 
-from lab.ablate.metric import METRICS
 from lab.ablate.results import CellResult, Results, Row
-from lab.ablate.verdict import UNRANKED, VOID
+from lab.ablate.verdict import VOID
 from lab.figures.study.bands import Trail, loss_bands
 from lab.figures.study.captions import CAPTIONS
 from lab.figures.study.forest import forest
@@ -40,9 +38,9 @@ class View:
         """What it shows and how it is read."""
         return CAPTIONS[self.name]
 
-    def figure(self, theme: str = "light") -> go.Figure:
-        """Draw it."""
-        return FIGURES[self.name](*self.args, **self.options, theme=theme)
+    def figure(self, theme: str = "light", **more: Any) -> go.Figure:
+        """Draw it; ``more`` goes to the function that does."""
+        return FIGURES[self.name](*self.args, **self.options, theme=theme, **more)
 
     def numbers(self) -> pd.DataFrame:
         """Its numbers."""
@@ -101,13 +99,19 @@ def trails(results: Results, data: str) -> list[Trail]:
 
 def points(results: Results, data: str) -> list[Point]:
     """What each variant reached and what it cost; void ones are left out."""
-    return [
-        Point(
-            row.variant, row.mean, min(row.scores.values()), max(row.scores.values()), row.seconds or 0.0,
-            float(row.flops), float(row.state_size), "" if row.causal else LEAKS,
-        )
-        for row in _of(results, data) if row.mean is not None and not row.void
-    ]  # fmt: skip
+    found = []
+    for row in _of(results, data):
+        if row.mean is None or row.void:
+            continue
+        seconds = [cell.seconds for cell in results.finals(row.variant, data) if cell.state == "done"]
+        found.append(
+            Point(
+                row.variant, row.mean, min(row.scores.values()), max(row.scores.values()), row.seconds or 0.0,
+                float(row.flops), float(row.state_size), "" if row.causal else LEAKS,
+                min(seconds, default=None), max(seconds, default=None),
+            )
+        )  # fmt: skip
+    return found
 
 
 def squares(results: Results) -> list[Square]:
@@ -117,16 +121,10 @@ def squares(results: Results) -> list[Square]:
         verdict = results.verdict(row.variant, row.data)
         word = VOID if row.void else REFERENCE if verdict is None else verdict.word
         reason = row.void or (verdict.sentence if verdict is not None and word == VOID else "")
-        found.append(Square(row.variant, row.data, row.metric, row.mean, half(row), word, reason))
+        found.append(
+            Square(row.variant, row.data, row.metric, row.mean, row.sd, tuple(row.scores.values()), word, reason)
+        )
     return found
-
-
-def half(row: Row) -> float | None:
-    """Half the width of Student's 95 % interval for the mean over seeds; None below two seeds."""
-    seeds = len(row.scores)
-    if row.sd is None or seeds < 2:
-        return None
-    return float(stats.t.isf(0.025, seeds - 1) * row.sd / np.sqrt(seeds))
 
 
 def sweeps(results: Results, data: str) -> list[Sweep]:
@@ -144,19 +142,6 @@ def sweeps(results: Results, data: str) -> list[Sweep]:
                 )
             )  # fmt: skip
     return found
-
-
-def in_short(results: Results) -> Iterator[str]:
-    """One sentence per data set: who is better, worse, equal, and where that is not known."""
-    for data in dict.fromkeys(row.data for row in results.rows):
-        verdicts = [verdict for verdict in results.verdicts if verdict.data == data]
-        by_word: dict[str, list[str]] = {}
-        for verdict in verdicts:
-            leaks = verdict.word == UNRANKED
-            gain = "" if verdict.gain is None or leaks else f" ({METRICS[verdict.metric].says(verdict.gain)})"
-            by_word.setdefault(verdict.word, []).append(verdict.variant + gain)
-        told = "; ".join(f"**{word}**: {', '.join(names)}" for word, names in by_word.items())
-        yield f"On {data}, against {results.study['reference']}: {told}."
 
 
 def _of(results: Results, data: str) -> list[Row]:

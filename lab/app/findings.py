@@ -118,10 +118,11 @@ def _nothing(one: desk.Desk, results: "Results | None") -> None:
 
 def _answer(results: "Results") -> None:
     """The verdicts in words, and the table with intervals."""
-    from lab.ablate.views import in_short
+    from lab.ablate.wording import BUDGETS, in_short
 
     if not results.complete:
         st.caption("Not complete: what follows may still change.")
+    st.markdown(f"At equal {BUDGETS[results.study['equal']]}:")
     st.markdown("\n".join(f"- {_coloured(sentence)}" for sentence in in_short(results)))
     if leaky := list(dict.fromkeys(row.variant for row in results.rows if not row.causal)):
         st.warning(f"**{literal(', '.join(leaky))}** reads the future: measured, and without a rank.")
@@ -132,6 +133,10 @@ def _answer(results: "Results") -> None:
         height=min(600, 38 + 35 * len(results.rows)), placeholder="–",
         column_config={
             "variant": st.column_config.TextColumn(pinned=True),
+            "score": st.column_config.TextColumn(
+                help="Mean ± standard deviation over the seeds; where accuracies scatter, each seed's in brackets."
+            ),
+            "verdict": st.column_config.TextColumn(width=330),
             "gain": st.column_config.TextColumn(
                 width=190, help="Mean of the differences by seed, with its 95 % interval; of the reference's mean, or "
                 "in points of accuracy. Positive is better."
@@ -152,22 +157,17 @@ def _coloured(sentence: str) -> str:
 
 def _table(results: "Results") -> pd.DataFrame:
     """One line per variant and data set."""
+    from lab.ablate import wording
     from lab.ablate.metric import METRICS
-    from lab.ablate.views import half
 
     lines = []
     for row in results.rows:
-        verdict, metric, spread = results.verdict(row.variant, row.data), METRICS[row.metric], half(row)
-        gain = None
-        if verdict is not None and verdict.gain is not None and verdict.low is not None and verdict.high is not None:
-            low, high = (metric.says(end).partition(" ")[0] for end in (verdict.low, verdict.high))
-            gain = f"{metric.says(verdict.gain)} ({low} to {high})"
+        verdict = results.verdict(row.variant, row.data)
         rate = None if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}"
-        word = "void" if row.void else "reference" if verdict is None else verdict.word
-        score = None if row.mean is None else f"{row.mean:.4f}{'' if spread is None else f' ± {spread:.2g}'}"
         lines.append({
-            "data": row.data, "variant": row.variant, "judged by": metric.words, "score": score, "gain": gain,
-            "verdict": word, "further seeds": None if verdict is None else verdict.further_seeds,
+            "data": row.data, "variant": row.variant, "judged by": METRICS[row.metric].words,
+            "score": None if row.mean is None else wording.score(row), "gain": wording.gain(verdict) or None,
+            "sd of the gains": wording.believed(verdict) or None, "verdict": wording.came_to(results, row),
             "learning rate": rate,
             "parameters": row.parameters, "FLOPs": row.flops, "seconds": row.seconds, "state": row.state_size,
         })  # fmt: skip

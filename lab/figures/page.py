@@ -19,6 +19,7 @@ from lab.figures.digest import digest
 from lab.figures.theme import FONT, MONO, colours
 
 HERE = Path(__file__).parent
+WITHOUT = '<noscript><p class="quiet">This figure is drawn by a script, which this reader does not run.</p></noscript>'
 Change = list[Any]
 
 
@@ -26,7 +27,9 @@ Change = list[Any]
 class Plate:
     """A figure, the same drawn dark, a sentence about it in Markdown's bold, code that redraws it, and its numbers.
 
-    What is missing is left out; without ``dark`` the figure looks the same in the dark.
+    still: the figure as SVG, which is there without any script; its styles must not reach beyond it. narrow: the figure
+    as it is drawn where there is no room for its usual width. What is missing is left out; without ``dark`` the figure
+    looks the same in the dark.
     """
 
     figure: go.Figure
@@ -34,11 +37,13 @@ class Plate:
     says: str = ""
     code: str = ""
     numbers: pd.DataFrame | None = None
+    still: str = ""
+    narrow: go.Figure | None = None
 
 
 @dataclass(frozen=True)
 class Section:
-    """Figures under a heading; above them what is said, a table, and code, where there are any.
+    """Figures under a heading; above them what is said, tables, and code, where there are any.
 
     ``says`` is in Markdown's bold and italics, with blank lines between paragraphs and lists of lines that begin "- ".
     """
@@ -46,15 +51,19 @@ class Section:
     heading: str
     plates: Sequence[Plate] = ()
     says: str = ""
-    table: pd.DataFrame | None = None
+    tables: Sequence[pd.DataFrame] = ()
     code: str = ""
 
 
 @dataclass(frozen=True)
 class Front:
-    """What stands above the figures: title, a line, facts by name, a warning, code, and more, folded away, by name."""
+    """What stands above the figures: title, what it comes to, a line, facts by name, a warning, code, and more, folded.
+
+    ``answer`` is written as ``says`` of a :class:`Section`.
+    """
 
     title: str
+    answer: str = ""
     about: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     alarm: str = ""
@@ -89,6 +98,10 @@ def _page(front: Front, sections: Sequence[Section], theme: str | None) -> Itera
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     yield f"<title>{html.escape(front.title)}</title>\n<style>{_style()}</style>\n"
     yield f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<header>\n<h1>{html.escape(front.title)}</h1>\n"
+    if front.answer:
+        yield '<div class="answer">'
+        yield from map(_prose, front.answer.split("\n\n"))
+        yield "</div>\n"
     yield f'<p class="about">{html.escape(front.about)}</p>\n'
     if front.alarm:
         yield f'<p class="alarm">{html.escape(front.alarm)}</p>\n'
@@ -109,7 +122,7 @@ def _page(front: Front, sections: Sequence[Section], theme: str | None) -> Itera
         yield f'<section id="{_slug(section.heading)}">\n' if section.heading else "<section>\n"
         yield f"<h2>{html.escape(section.heading)}</h2>\n" if section.heading else ""
         yield from map(_prose, filter(None, section.says.split("\n\n")))
-        yield _table(section.table) if section.table is not None else ""
+        yield from map(_table, section.tables)
         yield f"<pre>{html.escape(section.code)}</pre>\n" if section.code else ""
         for plate in section.plates:
             number += 1
@@ -124,13 +137,15 @@ def _figure(plate: Plate, number: int) -> str:
     dark = light if plate.dark is None else json.loads(str(plate.dark.to_json()))
     layout = light["layout"]
     # Markup in a token must not end the script.
-    told = json.dumps({"figure": light, "dark": changes(light, dark)}).replace("<", "\\u003c")
+    slim = [] if plate.narrow is None else changes(light, json.loads(str(plate.narrow.to_json())))
+    told = json.dumps({"figure": light, "dark": changes(light, dark), "narrow": slim}).replace("<", "\\u003c")
     title = re.sub(r"<[^>]*>", " ", layout.get("title", {}).get("text", "")) or f"Figure {number}"
     name = f"{(layout.get('meta') or {}).get('figure', 'figure')}-{number}"
     parts = [f"<p>{_marked(plate.says)}</p>\n"] if plate.says else []
     parts.append(
-        f'<div class="frame"><div class="plotly-graph-div" id="{name}" role="img" aria-label="{html.escape(title)}" '
-        f'style="min-height: {layout.get("height", 450)}px"></div>'
+        f'<div class="frame"><div class="plotly-graph-div{" slim" if slim else ""}" id="{name}" role="img" '
+        f'aria-label="{html.escape(title)}" style="min-height: {layout.get("height", 450)}px">'
+        f"{plate.still or WITHOUT}</div>"
         f'<script type="application/json">{told}</script></div>\n'
     )
     if plate.numbers is not None:
@@ -160,7 +175,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _table(table: pd.DataFrame) -> str:
     made = table.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="–", justify="right")
-    return f'<div class="numbers" tabindex="0">{made}</div>\n'
+    return f'<div class="wide"><div class="numbers" tabindex="0">{made}</div></div>\n'
 
 
 def _folded(name: str, body: str) -> str:

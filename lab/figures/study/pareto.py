@@ -1,5 +1,6 @@
 """What a score costs: variants against time, FLOPs and state size, and the front that nothing beats in both."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lab.ablate.metric import METRICS
+from lab.ablate.wording import short
 from lab.figures.study.palette import looks
 from lab.figures.theme import FigureError, colours, finish, subplots
 
@@ -17,14 +19,16 @@ COSTS = {
     "state_size": "state: numbers per row",
 }
 
-SAME = 1.01  # costs that differ by no more were matched
+MATCHED = {"seconds": 1.05, "flops": 1.01, "state_size": 1.0}  # costs that differ by no more are the same
+TICKS = 4  # most that stand on an axis
 
 
 @dataclass(frozen=True)
 class Point:
     """One variant on one data set: the mean score with the lowest and highest of its seeds, and what it costs.
 
-    unranked: why it has no place on a front, in few words; empty where it has one.
+    quickest, slowest: seconds of the quickest and the slowest seed, where they are known. unranked: why it has no place
+    on a front, in few words; empty where it has one.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Point:
     flops: float
     state_size: float
     unranked: str = ""
+    quickest: float | None = None
+    slowest: float | None = None
 
 
 def pareto(
@@ -60,8 +66,7 @@ def pareto(
             on = point in line
             figure.add_scatter(
                 x=[getattr(point, cost)], y=[min(max(point.score, bottom), top)], mode="markers", cliponaxis=False,
-                showlegend=column == 1, customdata=[point.score],
-                name=f"{point.name} ({point.unranked})" if point.unranked else point.name, legendgroup=point.name,
+                showlegend=False, customdata=[point.score], name=point.name, legendgroup=point.name,
                 marker={"color": c.alarm if point.unranked else look.colour, "size": 12, "line": {"width": 2},
                         "symbol": "x-thin-open" if point.unranked else look.symbol if on else f"{look.symbol}-open"},
                 error_y={"type": "data", "symmetric": False, "array": [point.high - point.score], "width": 3,
@@ -71,9 +76,17 @@ def pareto(
                 row=1, col=column,
             )  # fmt: skip
         figure.update_xaxes(title_text=COSTS[cost], **_axis(points, cost), row=1, col=column)
+    for point in points:
+        # The legend shows the mark alone: whether it is filled depends on the panel.
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", legendgroup=point.name, row=1, col=1,
+            name=f"{point.name} ({point.unranked})" if point.unranked else point.name,
+            marker={"color": c.alarm if point.unranked else shades[point.name].colour, "size": 10, "line": {"width": 2},
+                    "symbol": "x-thin-open" if point.unranked else shades[point.name].symbol},
+        )  # fmt: skip
     way = "higher" if judged.higher else "lower"
     figure.update_yaxes(title_text=f"{judged.words} ({way} is better)", row=1, col=1)
-    about = "filled: nothing is both cheaper and better · open: something is · bars: lowest to highest seed"
+    about = "hollow: another is better for no more, or no worse for less · bars: lowest to highest seed"
     if any(not bottom <= point.score <= top for point in points):
         about += " · ✕ at the border: beyond"
     title = f"What it costs{f' · {data}' if data else ''}"
@@ -82,19 +95,31 @@ def pareto(
 
 
 def front(points: Sequence[Point], cost: str, metric: str) -> list[Point]:
-    """The ranked points that no other ranked one beats, the cheapest first; costs that match count as the same."""
+    """The ranked points that no other ranked one beats, the cheapest first.
+
+    One beats another where it scores better and costs no more, or costs less and scores no worse. Scores whose seeds
+    overlap are a tie, and so are costs that were matched, or differ by less than their seeds.
+    """
     sign = 1 if METRICS[metric].higher else -1
     ranked = [point for point in points if not point.unranked]
 
-    def beaten(point: Point) -> bool:
-        dear = getattr(point, cost)
-        return any(
-            (getattr(other, cost) <= SAME * dear and sign * other.score > sign * point.score)
-            or (SAME * getattr(other, cost) < dear and other.score == point.score)
-            for other in ranked
-        )
+    def better(one: Point, other: Point) -> bool:
+        return min(sign * one.low, sign * one.high) > max(sign * other.low, sign * other.high)
 
-    return sorted((point for point in ranked if not beaten(point)), key=lambda point: getattr(point, cost))
+    def beats(one: Point, other: Point) -> bool:
+        dearer, cheaper = _cheaper(other, one, cost), _cheaper(one, other, cost)
+        return (better(one, other) and not dearer) or (cheaper and not better(other, one))
+
+    left = [point for point in ranked if not any(beats(other, point) for other in ranked)]
+    return sorted(left, key=lambda point: getattr(point, cost))
+
+
+def _cheaper(one: Point, other: Point, cost: str) -> bool:
+    """Whether the first costs less than the second, and not by chance."""
+    if getattr(one, cost) * MATCHED[cost] >= getattr(other, cost):
+        return False
+    apart = one.slowest is None or other.quickest is None or one.slowest < other.quickest
+    return cost != "seconds" or apart
 
 
 def _heights(points: Sequence[Point]) -> tuple[float, float]:
@@ -106,21 +131,27 @@ def _heights(points: Sequence[Point]) -> tuple[float, float]:
 
 
 def _axis(points: Sequence[Point], cost: str) -> dict[str, Any]:
-    """Logarithmic, with few ticks, and wide enough that points which cost the same lie in the middle."""
+    """Logarithmic, with ticks at 1, 2 and 5 of a decade, wide enough that points which cost the same lie within."""
     values = [getattr(point, cost) for point in points if getattr(point, cost) > 0]
     if not values or min(values) < min(getattr(point, cost) for point in points):
         return {"rangemode": "tozero"}
-    low, high = np.log10(min(values)), np.log10(max(values))
-    room = max(0.12 * (high - low), 0.08)
-    steps = [low] if high - low < 0.15 else list(np.linspace(low, high, 3))
+    ticks = round_numbers(min(values), max(values))
+    low, high = np.log10(min(*values, *ticks)), np.log10(max(*values, *ticks))
+    room = 0.08 * (high - low)
     return {
-        "type": "log", "range": [low - room, high + room], "tickvals": [10**step for step in steps],
-        "ticktext": [_short(10**step) for step in steps],
+        "type": "log", "range": [low - room, high + room], "tickvals": ticks,
+        "ticktext": [short(tick) for tick in ticks],
     }  # fmt: skip
 
 
-def _short(value: float) -> str:
-    for limit, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
+def round_numbers(low: float, high: float) -> list[float]:
+    """Two to :data:`TICKS` numbers that begin with 1, 2 or 5, among or next to those from ``low`` to ``high``."""
+    ladder = [step * 10.0**power for power in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+              for step in (1, 2, 5)]  # fmt: skip
+    inside = [tick for tick in ladder if low <= tick <= high]
+    if len(inside) < 2:
+        below, above = [tick for tick in ladder if tick < low], [tick for tick in ladder if tick > high]
+        return [below[-1], *inside, above[0]]
+    decades = [tick for tick in inside if f"{tick:e}".startswith("1")]
+    kept = inside if len(inside) <= TICKS else decades if len(decades) > 1 else [inside[0], inside[-1]]
+    return kept[:: -(-len(kept) // TICKS)]

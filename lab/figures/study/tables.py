@@ -30,9 +30,9 @@ def forest(verdicts: Sequence[Verdict], *, delta: float) -> pd.DataFrame:
         lines.append({
             "data": one.data, "variant": one.variant, "reference": one.reference, "metric": one.metric,
             "verdict": one.word, "seeds": one.seeds, "gain": one.gain, "low": one.low, "high": one.high,
-            "bootstrap low": low, "bootstrap high": high, "p": one.p, "p, corrected": one.p_corrected,
-            "p of equality, corrected": one.p_equality_corrected, "Hedges g": one.effect,
-            "further seeds": one.further_seeds,
+            "own sd": one.own_sd, "sd believed": one.sd, "bootstrap low": low, "bootstrap high": high, "p": one.p,
+            "p, corrected": one.p_corrected, "p of equality, corrected": one.p_equality_corrected,
+            "Hedges g": one.effect, "further seeds": one.further_seeds, "to say": one.further_for,
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -71,11 +71,12 @@ def pareto(
 
 
 def task_grid(squares: Sequence[Square]) -> pd.DataFrame:
-    """One line per variant and data set: score, half of its interval, what it came to, and why it may not count."""
+    """One line per variant and data set: score, sd over seeds, their scores, what came of it, why it may not count."""
     return pd.DataFrame([
         {
             "variant": square.variant, "data": square.data, "metric": square.metric, "score": square.score,
-            "half interval": square.half, "came to": square.word, "reason": square.reason,
+            "sd": square.sd, "seeds": " ".join(f"{one:.6g}" for one in square.scores), "came to": square.word,
+            "reason": square.reason,
         }
         for square in squares
     ])  # fmt: skip

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from lab.ablate.metric import METRICS
 from lab.ablate.verdict import BETTER, EQUAL, UNRANKED, VOID, WORSE
+from lab.ablate.wording import digits, spread
 from lab.figures.study.palette import faint
 from lab.figures.theme import colours, finish
 
@@ -16,7 +17,7 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Square:
-    """A variant on a data set: its score, half the width of its 95 % interval over seeds, and what that came to.
+    """A variant on a data set: its mean score, the standard deviation over seeds, their scores, and what came of it.
 
     word: one of `lab.ablate.verdict.WORDS`, or "reference". reason: a sentence where the score counts for nothing.
     """
@@ -25,16 +26,16 @@ class Square:
     data: str
     metric: str
     score: float | None
-    half: float | None
+    sd: float | None
+    scores: tuple[float, ...]
     word: str
     reason: str = ""
 
     def says(self) -> str:
-        """The score with its interval, and what it came to."""
+        """The score with its spread over seeds, or what stands in its place."""
         if self.score is None:
             return self.word
-        half = "" if self.half is None else f" ± {self.half:.2g}"
-        return f"{self.score:.3f}{half}"
+        return f"{self.score:.{digits(self.sd)}f}{spread(self.score, self.sd, self.scores, self.metric)}"
 
 
 def task_grid(squares: Sequence[Square], *, theme: str = "light") -> go.Figure:
@@ -55,8 +56,9 @@ def task_grid(squares: Sequence[Square], *, theme: str = "light") -> go.Figure:
             "color": [fills.get(square.word, faint(c.muted, 0.08)) for square in squares],
             "line": {"width": [1.5 if square.word == UNRANKED else 0 for square in squares], "color": c.alarm},
             "pattern": {
-                "shape": ["/" if square.word == VOID else "" for square in squares], "fgcolor": faint(c.muted, 0.4),
-                "size": 8, "solidity": 0.15, "fillmode": "overlay",
+                "shape": ["/" if square.word == VOID else "" for square in squares], "size": 8, "solidity": 0.15,
+                # Laid over, plotly would look for a contrast to all colours at once, and complain.
+                "fillmode": "replace", "fgcolor": faint(c.muted, 0.4), "bgcolor": faint(c.muted, 0.08),
             },
         },
         text=[_text(square, notes) for square in squares], textposition="inside", insidetextanchor="middle",
@@ -76,8 +78,9 @@ def task_grid(squares: Sequence[Square], *, theme: str = "light") -> go.Figure:
         )  # fmt: skip
     below = 18 * (said.count("<br>") + 1) if said else 0
     above = 94 + 18 * max((_wrapped(name).count("<br>") + 1 for name in data), default=1)
-    height = above + 24 + 46 * len(variants) + below
-    about = "mean over seeds ± half its 95 % interval · green better, orange worse, blue equal, grey not settled"
+    lines = max((_text(square, notes).count("<br>") for square in squares), default=1)
+    height = above + 24 + (30 + 16 * lines) * len(variants) + below
+    about = "mean ± sd over seeds, or their scores · green better, orange worse, blue equal, grey not settled"
     figure = finish(figure, theme, title="Who can do what", about=about, name="task_grid", height=height)
     return figure.update_layout(showlegend=False, bargap=0, margin={"t": above, "b": 24 + below, "r": 12})
 
@@ -93,7 +96,9 @@ def _text(square: Square, notes: dict[str, int]) -> str:
     if square.score is None:
         return f"{square.word}{mark}"
     word = {UNRANKED: "reads the future", REFERENCE: "reference", VOID: "void"}.get(square.word, square.word)
-    return f"<b>{square.says()}</b><br>{word}{mark}"
+    mean, bracket, seeds = square.says().partition(" (")
+    # The scores of the seeds below the mean: side by side they would not fit.
+    return f"<b>{mean}</b>{f'<br>{seeds[:-1]}' if bracket else ''}<br>{word}{mark}"
 
 
 def _hover(square: Square) -> str:

@@ -1,5 +1,6 @@
 """A study's report: whole, offline, in words first, fair to leaks and failed controls; and the sources it names."""
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.ablate import report, views
+from lab.ablate import report, views, wording
 from lab.ablate.citations import bibtex, mechanisms, unknown
-from lab.ablate.results import Results
+from lab.ablate.results import Results, Routing
 from lab.ablate.sketch import sketch
 from strawberry.data.named import MAKERS
 from strawberry.mixers import MIXERS
@@ -34,7 +35,7 @@ def test_the_page_is_whole_and_offline(written: tuple[str, str]) -> None:
     assert page.count("plotly.js v") == 1
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
     # The verdicts, the grid, and for each data set learning, costs and rates; void scores have no costs.
-    assert page.count('class="plotly-graph-div"') == 2 + 3 * 3 - 1
+    assert page.count('class="plotly-graph-div') == 2 + 3 * 3 - 1
 
 
 def test_both_forms_say_the_same(written: tuple[str, str], found: Results) -> None:
@@ -46,12 +47,92 @@ def test_both_forms_say_the_same(written: tuple[str, str], found: Results) -> No
         assert said in text and said in page.replace("&#x27;", "'")
     for verdict in found.verdicts:
         assert verdict.sentence in text
-    assert text.index("## The answer") < text.index("## Who can do what") < text.index("## How to run it again")
+    order = ["The answer", "Each comparison", "The variants", "What the names mean", "Who can do what", "sotu"]
+    assert [part.heading for part in report.parts(found)][:6] == order
+
+
+def test_the_answer_stands_below_the_title_and_its_figure_before_the_details(
+    written: tuple[str, str], found: Results
+) -> None:
+    page, text = written
+    answer = wording.answer(found)
+    assert text.startswith(f"# {found.question}\n\n{answer}\n\n")
+    assert page.index("</h1>") < page.index('<div class="answer">') < page.index("<dl>") < page.index("<figure>")
+    for whole, figure in ((page, '<div class="plotly-graph-div slim"'), (text, "](verdicts.svg)")):
+        assert (
+            whole.index("The answer")
+            < whole.index(figure)
+            < whole.index(html.escape(found.verdicts[0].sentence).partition(":")[0])
+        )
+
+
+def test_the_verdicts_are_drawn_without_a_script(written: tuple[str, str], found: Results) -> None:
+    """Their picture stands in the page, where a script replaces it; its rules reach nothing else."""
+    drawn = sketch(found.verdicts, found.study["delta"])
+    assert drawn in written[0]
+    style = drawn.partition("<style>")[2].partition("</style>")[0]
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", style.replace("@media (prefers-color-scheme: dark) {", ""))
+    assert len(rules) > 20 and all(rule.strip().startswith(".sketch ") for rule in rules)
+    # The others say that they need one.
+    assert written[0].count("<noscript>") == written[0].count('class="plotly-graph-div') - 1
+
+
+def test_what_was_trained_is_counted_as_it_ended(found: Results) -> None:
+    def ended(place: int, cell: Any) -> Any:
+        return replace(cell, state={0: "stopped", 1: "stopped", 2: "diverged", 3: "waiting"}.get(place, "done"))
+
+    cells = [ended(place, cell) for place, cell in enumerate(found.cells)]
+    text = report.markdown(replace(found, cells=cells))
+    told = f"{len(cells) - 1} begun, 2 of them stopped early by halving, 1 of them diverged; "
+    assert f"- Trainings: {told}" in text
+
+
+def test_names_and_terms_are_explained(written: tuple[str, str], found: Results) -> None:
+    _, text = written
+    for name in (
+        "**sotu**: The State of the Union",
+        f"**{TASK}**: a task: the model remembers which value",
+        "**aft**: ",
+    ):
+        assert f"- {name}" in text
+    # Four pairs are four possible answers; 4 of them in each of so many rows.
+    assert "Chance level, of a guess among the possible answers: 0.25. Judged on" in text
+    for name, about in (
+        ("markov", "made by a known rule: a Markov chain"),
+        ("pooling", "what the Retention Mechanism"),
+    ):
+        assert f"- **{name}**: {about}" in text
+    for term in ("bits per byte", "accuracy", "loss", "reference", "gain", "state", "FLOPs", "floor", "control"):
+        assert f"- **{term}**: " in text
+    plain = replace(found, rows=[replace(row, floor=None) for row in found.rows], study={**found.study, "control": {}})
+    assert "**floor**" not in report.markdown(plain) and "**control**" not in report.markdown(plain)
+
+
+def test_what_each_variant_is_and_cost_stands_near_the_answer(found: Results) -> None:
+    parts = {part.heading: part for part in report.parts(found)}
+    [table] = parts["The variants"].tables
+    assert list(table["variant"]) == list(found.study["variants"])
+    assert table["what is set"][2].startswith("pooling = static")
+    rows = [row for row in found.rows if row.variant == "static"]
+    assert table["parameters"][2] == f"{min(r.parameters for r in rows):,} to {max(r.parameters for r in rows):,}"
+    # Budgets are equal by FLOPs, so steps are not.
+    assert "shorter trainings see less of it" in parts["The variants"].says
+    alike = replace(found, rows=[replace(row, steps=200, active_parameters=row.parameters) for row in found.rows])
+    part = next(part for part in report.parts(alike) if part.heading == "The variants")
+    assert not part.says and "active for a token" not in part.tables[0]
+
+
+def test_how_experts_shared_the_work_is_told_where_there_are_any(found: Results) -> None:
+    rows = [replace(found.rows[0], routing=Routing(16, 1.5, 0.9)), *found.rows[1:]]
+    tables = {part.heading: part.tables for part in report.parts(replace(found, rows=rows))}
+    spent = tables["sotu"][1]
+    assert spent["dead experts"][0] == "1.5 of 16" and spent["evenness of experts"][0] == "0.90"
+    assert "dead experts" not in tables["markov"][1]
 
 
 def test_a_table_in_markdown_has_as_many_bars_in_every_line(written: tuple[str, str]) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", written[1], re.M)
-    assert len(tables) == 6
+    assert len(tables) == 10
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
@@ -60,15 +141,18 @@ def test_leaks_are_named_and_never_ranked(written: tuple[str, str], found: Resul
     _, text = written
     assert "**leaky reads the future: measured, and without a rank.**" in text
     assert "not ranked: reads the future" in text
-    in_short = list(views.in_short(found))
-    assert "**not ranked**: leaky." in in_short[0] and "**better**: prefix (+" in in_short[0]
+    in_short = list(wording.in_short(found))
+    assert (
+        "**not ranked**: leaky, which reads the future." in in_short[0]
+        and "prefix is 2.5 % **better** than" in in_short[0]
+    )
     assert "leaky is better" not in text
 
 
 def test_a_failed_control_voids_visibly(written: tuple[str, str], found: Results) -> None:
     _, text = written
     assert f"**Void.** {VOID}" in text
-    assert list(views.in_short(found))[1] == f"On {TASK}, against attention: **void**: prefix, static, leaky."
+    assert list(wording.in_short(found))[1].startswith(f"On {TASK}: **void**: prefix, static and leaky.")
     assert views.points(found, TASK) == []
     assert all(square.reason == VOID for square in views.squares(found) if square.data == TASK)
 
@@ -76,6 +160,9 @@ def test_a_failed_control_voids_visibly(written: tuple[str, str], found: Results
 def test_an_edge_and_a_floor_are_told(written: tuple[str, str]) -> None:
     _, text = written
     assert "prefix (0.03, the highest)" in text and "0.03 (edge)" in text
+    # Beside the verdict, in the answer and in the table.
+    assert "The highest learning rate tried was the best for prefix: a better one may lie beyond." in text
+    assert "| better; its learning rate at the edge |" in text
     assert "get below 1.7500 nats per token" in text
 
 

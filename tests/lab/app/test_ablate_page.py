@@ -118,7 +118,7 @@ def test_a_name_that_is_taken_starts_nothing(draw: Draw, tmp_path: Path, started
 
 def test_what_a_study_found_is_told_and_taken_away(draw: Draw, runs: Path) -> None:
     app = draw("ablate", runs, study="first-look").whole()
-    assert ":green[**better**]: prefix (+" in app.said and ":blue[**equal**]: static" in app.said
+    assert "% :green[**better**] than attention" in app.said and "static is :blue[**equal**] to" in app.said
     assert "**not ranked**: leaky" in app.said and "without a rank" in app.said
     assert "**Void.** The control attention" in app.said
     table = app.dataframe[0].value

@@ -1,6 +1,7 @@
 """The figures of a study: what they draw, what they refuse to crown, and that their tables hold the same numbers."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from lab.figures.study import tables
 from lab.figures.study.bands import ALONG, Trail, loss_bands
 from lab.figures.study.captions import CAPTIONS
 from lab.figures.study.forest import forest
-from lab.figures.study.pareto import Point, front, pareto
+from lab.figures.study.pareto import Point, front, pareto, round_numbers
 from lab.figures.study.rate_sweep import Sweep, rate_sweep
 from lab.figures.study.task_grid import REFERENCE, Square, task_grid
 
@@ -59,12 +60,12 @@ def points() -> list[Point]:
 
 def squares() -> list[Square]:
     return [
-        Square("attention", "sotu", "bits_per_byte", 1.9, 0.01, REFERENCE),
-        Square("prefix", "sotu", "bits_per_byte", 1.85, 0.01, BETTER),
-        Square("leaky", "sotu", "bits_per_byte", 0.9, 0.01, UNRANKED),
-        Square("attention", "mqar", "accuracy", 0.7, 0.1, VOID, "The control failed."),
-        Square("prefix", "mqar", "accuracy", 1.0, None, VOID, "The control failed."),
-        Square("leaky", "mqar", "accuracy", None, None, "pending"),
+        Square("attention", "sotu", "bits_per_byte", 1.9, 0.01, (1.89, 1.91), REFERENCE),
+        Square("prefix", "sotu", "bits_per_byte", 1.85, 0.01, (1.84, 1.86), BETTER),
+        Square("leaky", "sotu", "bits_per_byte", 0.9, 0.01, (0.89, 0.91), UNRANKED),
+        Square("attention", "mqar", "accuracy", 0.7, 0.42, (0.4, 1.0), VOID, "The control failed."),
+        Square("prefix", "mqar", "accuracy", 1.0, None, (), VOID, "The control failed."),
+        Square("leaky", "mqar", "accuracy", None, None, (), "pending"),
     ]
 
 
@@ -127,6 +128,27 @@ def test_the_forest_says_each_verdict_in_words() -> None:
     assert "not ranked: reads the future<br>+" in told
 
 
+def test_a_narrow_forest_keeps_its_words_above_the_lines() -> None:
+    wide, narrow = (forest(verdicts(), delta=0.01, narrow=slim) for slim in (False, True))
+    assert "<b>prefix</b><br><b>better</b>" in words(narrow) and narrow.layout.margin.r < 20 < wide.layout.margin.r
+    assert not narrow.layout.yaxis.showticklabels and wide.layout.yaxis.showticklabels
+    # The marks are the same: a page changes one into the other.
+    assert [trace.x for trace in narrow.data if trace.mode == "markers"] == [
+        trace.x for trace in wide.data if trace.mode == "markers"
+    ]
+
+
+def test_seeds_that_scatter_are_shown_one_by_one() -> None:
+    text = task_grid(squares()).data[0].text
+    assert text[0].startswith("<b>1.900 ± 0.01</b>")
+    assert text[3].startswith("<b>0.70</b><br>0.40, 1.00<br>void")
+
+
+def test_squares_may_be_hatched_whatever_their_colours() -> None:
+    """Laid over the colours, plotly would look for a contrast to all of them at once, and complain in the console."""
+    assert task_grid(squares()).data[0].marker.pattern.fillmode == "replace"
+
+
 def test_the_forest_shades_the_margin_in_every_panel() -> None:
     figure = forest(verdicts(), delta=0.01)
     shades = [trace for trace in figure.data if trace.fill == "toself"]
@@ -168,17 +190,69 @@ def test_the_front_holds_what_nothing_beats_and_no_leak() -> None:
     names = {
         cost: [point.name for point in front(points(), cost, "bits_per_byte")] for cost in ("seconds", "state_size")
     }
-    assert names == {"seconds": ["aft", "attention", "prefix"], "state_size": ["aft", "prefix"]}
-    # Costs that were matched count as the same: only the best is left.
-    assert [point.name for point in front(points(), "flops", "bits_per_byte")] == ["prefix"]
+    # The seeds of attention and prefix overlap: prefix is not better for its higher price in time.
+    assert names == {"seconds": ["aft", "attention"], "state_size": ["aft", "prefix"]}
+    # Costs that were matched count as the same: only the best are left.
+    assert [point.name for point in front(points(), "flops", "bits_per_byte")] == ["attention", "prefix"]
     assert [point.name for point in front(points(), "flops", "accuracy")] == ["aft"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [
+        ((10.0, 9.9, 10.1, 12.0, 11.9, 12.1), ["a"]),  # quicker, and no worse
+        ((10.0, 9.9, 10.1, 10.4, 10.39, 10.41), ["a", "b"]),  # by less than 5 %
+        ((10.0, 7.0, 13.0, 14.0, 12.5, 16.0), ["a", "b"]),  # by less than the seeds differ
+    ],
+)
+def test_times_that_differ_by_chance_are_a_tie(seconds: tuple[float, ...], left: list[str]) -> None:
+    a, a_low, a_high, b, b_low, b_high = seconds
+    pair = [
+        Point("a", 1.90, 1.88, 1.93, a, 1e9, 10, quickest=a_low, slowest=a_high),
+        Point("b", 1.91, 1.89, 1.92, b, 1e9, 10, quickest=b_low, slowest=b_high),
+    ]
+    assert [point.name for point in front(pair, "seconds", "loss")] == left
+    better = [pair[0], replace(pair[1], score=1.8, low=1.79, high=1.81)]
+    # What is better in every seed is beaten by nothing, and beats what costs as much.
+    assert [point.name for point in front(better, "seconds", "loss")] == (["a", "b"] if left == ["a"] else ["b"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (826e9, 1.01e12, [500e9, 1e12, 2e12]),
+        (443e9, 458e9, [200e9, 500e9]),
+        (576, 49152, [1e3, 1e4]),
+        (12, 16, [10, 20]),
+        (30, 120, [50, 100]),
+        (5, 5, [2, 5, 10]),
+        (1, 1e6, [1, 1e2, 1e4, 1e6]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]) -> None:
+    assert round_numbers(low, high) == pytest.approx(ticks)
+
+
+def test_an_axis_of_costs_has_round_ticks_around_all_points() -> None:
+    figure = pareto(points(), metric="bits_per_byte")
+    assert list(figure.layout.xaxis2.ticktext) == ["10 G", "100 G", "1 T"]
+    for axis, cost in ((figure.layout.xaxis, "seconds"), (figure.layout.xaxis3, "state_size")):
+        inside = [axis.range[0] <= np.log10(getattr(point, cost)) <= axis.range[1] for point in points()]
+        assert all(inside)
+
+
+def test_a_legend_names_each_variant_once_by_its_filled_mark() -> None:
+    named = [trace for trace in pareto(points(), metric="bits_per_byte").data if trace.showlegend is not False]
+    assert [trace.name for trace in named] == ["attention", "prefix", "aft", "leaky (reads the future)"]
+    assert all(trace.x == (None,) for trace in named)
+    assert not any("open" in trace.marker.symbol for trace in named[:3])
 
 
 def test_a_leak_is_never_drawn_as_a_winner() -> None:
     c = colours("light")
     marks = [trace for trace in pareto(points(), metric="bits_per_byte").data if trace.mode == "markers"]
     leaky = [trace for trace in marks if trace.name.startswith("leaky")]
-    assert len(leaky) == 3 and all("x-thin" in trace.marker.symbol for trace in leaky)
+    assert len(leaky) == 3 + 1 and all("x-thin" in trace.marker.symbol for trace in leaky)
     grid = task_grid(squares()).data[0]
     shades = dict(zip([one.word for one in squares()], grid.marker.color, strict=True))
     assert shades[UNRANKED] == shades["pending"] != shades[BETTER]
@@ -195,8 +269,30 @@ def test_void_squares_are_hatched_with_the_reason_below() -> None:
 
 def test_the_chosen_rate_is_large_and_the_edge_is_flagged() -> None:
     figure = rate_sweep(sweeps(), metric="bits_per_byte")
-    assert list(figure.data[0].marker.size) == [8, 15]
-    assert "at the edge" in words(figure) and "✕" in words(figure)
-    assert figure.data[1].marker.symbol.endswith("-open")
+    by_name = {trace.name: trace for trace in figure.data if trace.name}
+    assert list(by_name["attention"].marker.size) == [8, 15]
+    assert "at the edge: prefix" in words(figure) and "✕" in words(figure)
     numbers = tables.table("rate_sweep", sweeps(), metric="bits_per_byte")
     assert list(numbers["fate"]) == ["", "taken", "stopped at step 80", "", "taken, at the edge", "diverged"]
+
+
+def test_what_was_stopped_is_hollow_on_a_thin_line_and_named() -> None:
+    figure = rate_sweep(sweeps(), metric="bits_per_byte")
+    assert any(trace.marker.symbol == "circle-open" and trace.customdata == (80,) for trace in figure.data)
+    thin = next(trace for trace in figure.data if trace.mode == "lines")
+    assert thin.line.dash == "dot" and thin.line.width < 1.8 and tuple(thin.x) == (0.001, 0.01, 0.03)
+    assert [trace.name for trace in figure.data if trace.showlegend is not False] == [
+        "attention", "prefix", "stopped early, at step 80",
+    ]  # fmt: skip
+    # A single whole training has no line, and none in the legend.
+    alone = rate_sweep([Sweep("a", {0.01: 2.0, 0.03: 3.0}, 0.01, stopped={0.03: 80})], metric="loss")
+    assert next(trace for trace in alone.data if trace.name == "a").mode == "markers"
+    whole = rate_sweep([Sweep("a", {0.01: 2.0, 0.03: 3.0}, 0.01)], metric="loss")
+    assert [trace.mode for trace in whole.data] == ["lines+markers"]
+
+
+def test_several_at_one_edge_share_a_label() -> None:
+    at = [Sweep(name, {0.01: 2.0, 0.03: 1.0}, 0.03, edge=True) for name in "ab"]
+    lowest = Sweep("c", {0.01: 1.0, 0.03: 2.0}, 0.01, edge=True)
+    notes = rate_sweep([*at, lowest], metric="loss").layout.annotations
+    assert [(note.text, note.xanchor) for note in notes] == [("at the edge: c", "left"), ("at the edge: a, b", "right")]
