@@ -22,11 +22,6 @@ from lab.figures.page import write as write_page
 
 HTML, MARKDOWN, PICTURE = "report.html", "report.md", "verdicts.svg"
 SPREAD = "± is the standard deviation (sd) over the seeds; where accuracies scatter, each seed's stands in brackets."
-GAINS = (
-    "A gain is the mean of the differences by seed, with its 95 % interval for this comparison alone, from the sd of "
-    "the gains, or the larger one that is believed. Hedges g is the gain in units of the scores' own sd, and left out "
-    "where another one is believed."
-)
 
 
 @dataclass(frozen=True)
@@ -182,7 +177,7 @@ def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
         says.append(
             f"**The best learning rate lies at the edge** of what was tried: {told}. A better one may lie beyond."
         )
-    says.append(f"{SPREAD} {GAINS}")
+    says.append(SPREAD)
     found, spent = (
         pd.DataFrame([line(results, row) for row in rows])
         .replace("", pd.NA)

@@ -167,7 +167,7 @@ def _table(results: "Results") -> pd.DataFrame:
         lines.append({
             "data": row.data, "variant": row.variant, "judged by": METRICS[row.metric].words,
             "score": None if row.mean is None else wording.score(row), "gain": wording.gain(verdict) or None,
-            "sd of the gains": wording.believed(verdict) or None, "verdict": wording.came_to(results, row),
+            "verdict": wording.came_to(results, row), "sd of the gains": wording.believed(verdict) or None,
             "learning rate": rate,
             "parameters": row.parameters, "FLOPs": row.flops, "seconds": row.seconds, "state": row.state_size,
         })  # fmt: skip

@@ -38,7 +38,7 @@ def rate_sweep(sweeps: Sequence[Sweep], *, metric: str, data: str = "", theme: s
     if stops:
         figure.add_scatter(
             x=[None], y=[None], mode="markers+lines", line={"color": c.muted, "width": 1, "dash": "dot"},
-            marker={"symbol": "circle-open", "size": 8}, name=f"stopped early, at step {' or '.join(map(str, stops))}",
+            marker={"symbol": "circle-open", "size": 8}, name=f"stopped early, at step {', '.join(map(str, stops))}",
         )  # fmt: skip
     for rate in sorted({sweep.chosen for sweep in sweeps if sweep.edge and sweep.chosen is not None}):
         # One label for all that lie there, and where it stands in the way of none.
