@@ -92,9 +92,9 @@ def _terms(results: Results) -> Iterator[str]:
     yield (
         "**gain**: how much better than the reference, in per cent of its score, or in points of accuracy: the mean of "
         "the differences by seed. Its 95 % interval is for this comparison alone, and rests on the sd of the gains, or "
-        "on the larger one that is believed."
+        "on the larger one that is believed of few seeds."
     )
-    yield "**Hedges g**: the gain in units of the scores' own sd; left out where another sd is believed."
+    yield "**Hedges g**: the gain in units of the scores' own sd; left out where the gains' own sd is not believed."
     yield "**state**: the numbers that a model keeps per row of text while it writes on; of attention, its cache."
     yield "**FLOPs**: additions and multiplications, of matrix products alone; G is a billion of them, T a thousand G."
     if any(row.active_parameters != row.parameters for row in rows):

@@ -21,7 +21,8 @@ from lab.figures.page import Front, Plate, Section
 from lab.figures.page import write as write_page
 
 HTML, MARKDOWN, PICTURE = "report.html", "report.md", "verdicts.svg"
-SPREAD = "± is the standard deviation (sd) over the seeds; where accuracies scatter, each seed's stands in brackets."
+SPREAD = "± is the standard deviation (sd) over the seeds"
+SCATTERED = "where accuracies scatter, each seed's stands in brackets"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def parts(results: Results) -> Iterator[Part]:
     yield _names(results)
     data = list(dict.fromkeys(row.data for row in results.rows))
     if len(data) > 1:
-        says = f"Scores, and what each came to against {results.study['reference']}. {SPREAD}"
+        says = f"Scores, and what each came to against {results.study['reference']}. {_spread(results.rows)}"
         yield Part("Who can do what", says, [_grid(results)], views=[whole["task_grid"]])
     for name in data:
         yield _data(results, name, [view for view in drawn if view.data == name])
@@ -126,9 +127,11 @@ def _trainings(results: Results) -> str:
 
 
 def _comparisons(results: Results) -> Part:
-    lists = ["\n".join(f"- {line}" for line in glossary.words(results))]
-    lists.append("\n".join(dict.fromkeys(f"- {verdict.sentence}" for verdict in results.verdicts)))
-    return Part("Each comparison", "\n\n".join(filter(None, lists)))
+    blocks = []
+    if words := list(glossary.words(results)):
+        blocks = ["What the words mean:", "\n".join(f"- {line}" for line in words), "One by one:"]
+    blocks.append("\n".join(dict.fromkeys(f"- {verdict.sentence}" for verdict in results.verdicts)))
+    return Part("Each comparison", "\n\n".join(filter(None, blocks)))
 
 
 def _variants(results: Results) -> Part:
@@ -146,8 +149,9 @@ def _variants(results: Results) -> Part:
     table = pd.DataFrame(lines)
     if all(row.active_parameters == row.parameters for row in results.rows):
         table = table.drop(columns="active for a token")
-    says = ""
-    if any(len({row.steps for row in results.rows if row.data == data}) > 1 for data in results.study["data"]):
+    says, by_data = "", [[row for row in results.rows if row.data == data] for data in results.study["data"]]
+    alike = all(len({row.tokens / row.steps for row in rows}) == 1 for rows in by_data)
+    if alike and any(len({row.steps for row in rows}) > 1 for rows in by_data):
         says = "Steps differ between variants: the data comes in the same order, and shorter trainings see less of it."
     return Part("The variants", says, [table])
 
@@ -177,7 +181,7 @@ def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
         says.append(
             f"**The best learning rate lies at the edge** of what was tried: {told}. A better one may lie beyond."
         )
-    says.append(SPREAD)
+    says.append(_spread(rows))
     found, spent = (
         pd.DataFrame([line(results, row) for row in rows])
         .replace("", pd.NA)
@@ -188,11 +192,15 @@ def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
     return Part(data, "\n\n".join(says), [found, spent], views=drawn)
 
 
+def _spread(rows: Sequence[Row]) -> str:
+    return f"{SPREAD}; {SCATTERED}." if any(METRICS[row.metric].absolute for row in rows) else f"{SPREAD}."
+
+
 def _found(results: Results, row: Row) -> dict[str, str]:
     """What a variant reached, in words."""
     verdict = results.verdict(row.variant, row.data)
     rate = "–" if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}"
-    own = verdict is not None and verdict.effect is not None and not verdict.borrowed
+    effect = None if verdict is None or wording.floored(verdict) else verdict.effect
     return {
         "variant": row.variant,
         METRICS[row.metric].words: wording.score(row),
@@ -200,7 +208,7 @@ def _found(results: Results, row: Row) -> dict[str, str]:
         "sd of the gains": wording.believed(verdict),
         "verdict": wording.came_to(results, row),
         "learning rate": rate,
-        "Hedges g": f"{verdict.effect:+.1f}" if verdict is not None and own else "",
+        "Hedges g": "" if effect is None else f"{effect:+.1f}",
     }
 
 

@@ -119,7 +119,25 @@ def test_what_each_variant_is_and_cost_stands_near_the_answer(found: Results) ->
     assert "shorter trainings see less of it" in parts["The variants"].says
     alike = replace(found, rows=[replace(row, steps=200, active_parameters=row.parameters) for row in found.rows])
     part = next(part for part in report.parts(alike) if part.heading == "The variants")
-    assert not part.says and "active for a token" not in part.tables[0]
+    assert not part.says
+    # Nothing is said of the order where batches are of different sizes.
+    odd = replace(found, rows=[replace(found.rows[0], tokens=found.rows[0].tokens + 1), *found.rows[1:]])
+    assert not next(part for part in report.parts(odd) if part.heading == "The variants").says
+    assert "active for a token" not in part.tables[0]
+
+
+def test_an_effect_size_is_left_out_where_its_spread_is_not_believed(found: Results) -> None:
+    def with_spreads(one: Any) -> Any:
+        return replace(one, effect=2.0, sd=0.02, own_sd=0.001 if one.variant == "static" else 0.02)
+
+    told = replace(found, verdicts=[with_spreads(one) for one in found.verdicts])
+    table = next(part for part in report.parts(told) if part.heading == "sotu").tables[0].set_index("variant")
+    assert (table["Hedges g"]["prefix"], table["Hedges g"]["static"]) == ("+2.0", "")
+    assert table["sd of the gains"]["static"] == "0.1 %; 2 believed"
+
+
+def test_long_names_in_the_head_of_a_table_may_break(written: tuple[str, str]) -> None:
+    assert "<th>mqar:<wbr>pairs=<wbr>4,<wbr>length=<wbr>32</th>" in written[0]
 
 
 def test_how_experts_shared_the_work_is_told_where_there_are_any(found: Results) -> None:
