@@ -57,10 +57,11 @@ def _clauses(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
         for one in still:
             seen.setdefault(_seen(one, results.study["delta"]), []).append(one.variant)
         told = [f"{_listed(names)} ({what} so far)" for what, names in seen.items()]
-        yield f"**not enough evidence** between {reference} and {_listed(told, 'or')}"
+        yield f"**not enough evidence** to tell from {reference}: {_listed(told)}"
     if leaks := by_word.get(UNRANKED):
         s = "s" * (len(leaks) == 1)
-        yield f"**not ranked**: {_listed([one.variant for one in leaks])}, which read{s} the future"
+        told = [f"{one.variant} (seems {_seen(one, results.study['delta'])})" for one in leaks]
+        yield f"**not ranked**: {_listed(told)}, which read{s} the future"
     if void := by_word.get(VOID):
         yield f"**void**: {_listed([one.variant for one in void])}"
     if pending := by_word.get(PENDING):
@@ -172,5 +173,5 @@ def _seen(verdict: Verdict, delta: float) -> str:
     return f"{_size(verdict)} {BETTER if (verdict.gain or 0.0) > 0 else WORSE}"
 
 
-def _listed(names: Sequence[str], last: str = "and") -> str:
-    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

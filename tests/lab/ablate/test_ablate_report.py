@@ -161,7 +161,7 @@ def test_leaks_are_named_and_never_ranked(written: tuple[str, str], found: Resul
     assert "not ranked: reads the future" in text
     in_short = list(wording.in_short(found))
     assert (
-        "**not ranked**: leaky, which reads the future." in in_short[0]
+        "**not ranked**: leaky (seems 47 % better), which reads the future." in in_short[0]
         and "prefix is 2.5 % **better** than" in in_short[0]
     )
     assert "leaky is better" not in text

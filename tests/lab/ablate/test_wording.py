@@ -39,10 +39,10 @@ def test_equal_and_unsettled_are_worded_as_such(found: Results) -> None:
     words = {"prefix": (EQUAL, 0.002), "static": (EQUAL, -0.001), "leaky": (UNSETTLED, -0.031)}
     assert told(found, words) == (
         "At equal FLOPs of training, on sotu: prefix and static are **equal** to attention within 1 %; "
-        "**not enough evidence** between attention and leaky (3.1 % worse so far)."
+        "**not enough evidence** to tell from attention: leaky (3.1 % worse so far)."
     )
     words = {"prefix": (UNSETTLED, 0.002), "static": (UNSETTLED, 0.0), "leaky": (PENDING, 0.0)}
-    assert told(found, words).endswith("and prefix and static (alike so far); **still to come**: leaky.")
+    assert told(found, words).endswith("attention: prefix and static (alike so far); **still to come**: leaky.")
     assert told(found, {}).endswith("on sotu: nothing yet.")
 
 
