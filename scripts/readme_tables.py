@@ -11,7 +11,7 @@ from pathlib import Path
 
 import strawberry
 from lab.ablate.results import Results
-from lab.ablate.views import in_short
+from lab.ablate.wording import in_short
 from strawberry.cli.listing import listed
 from strawberry.mixers import MIXERS
 
