@@ -48,7 +48,7 @@ def data() -> str:
 def studies() -> str:
     """The table of the studies that ship, in Markdown: what was asked, and the answer in short."""
     rows = ["| study | question | answer, with the gain over the reference |\n|---|---|---|"]
-    for path in sorted(STUDIES.glob("*.toml")):
+    for path in sorted(STUDIES.glob("*.toml"), key=lambda path: path.stem):
         results = Results.read(STUDIES / "results" / path.stem)
         report = f"[{path.stem}](studies/results/{path.stem}/report.md)"
         rows.append(_row(report, results.question, "<br>".join(in_short(results))))
