@@ -100,7 +100,7 @@ def _terms(results: Results) -> Iterator[str]:
     if any(row.active_parameters != row.parameters for row in rows):
         yield "**active parameters**: those that one token uses, of experts only the chosen ones."
     if any(row.floor is not None for row in rows):
-        yield "**floor**: the entropy of a source, below which no model gets that does not cheat."
+        yield "**floor**: the entropy of a source, below which no honest model gets by more than chance."
     if results.study["control"]:
         wanted = "; ".join(f"{who} {least:g} on {data}" for data, (who, least) in results.study["control"].items())
         yield f"**control**: what must reach an accuracy, or nothing on that data counts: {wanted}."

@@ -12,7 +12,7 @@ CAPTIONS = {
     ),
     "loss_bands": (
         "**How surprised each variant was while it learned**: lower is better, a narrow band means that seeds agree. "
-        "*Surprising would be:* a curve below the floor, where one is drawn: only cheating gets there."
+        "*Surprising would be:* a curve well below the floor, where one is drawn: only cheating gets there."
     ),
     "pareto": (
         "**What a score costs.** To the left is cheaper. A mark is hollow where another variant scores better in every "
@@ -22,7 +22,7 @@ CAPTIONS = {
     ),
     "task_grid": (
         "**What each variant can do.** Colour means: settled, against the reference. Hatched: it counts for nothing, "
-        "and the note says why. *Surprising would be:* a task that the control fails."
+        "and the note says why; outlined: it reads the future. *Surprising would be:* a task that the control fails."
     ),
     "rate_sweep": (
         "**Each variant got the best of the learning rates that were tried**, chosen with a seed that does not count. "
