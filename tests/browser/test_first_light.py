@@ -81,7 +81,9 @@ def test_from_the_press_of_start_to_the_pictures_and_back_by_link(browser: Any, 
     before = loss.inner_text()
     for picture in ("Weights it made for itself", "Which expert works on which token", "Which token reads which"):
         page.get_by_text(picture).wait_for(timeout=patience(30) * 1000)
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .heatmaplayer').length >= 3", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelectorAll('.js-plotly-plot .heatmaplayer').length >= 3", timeout=patience(60) * 1000
+    )
     for name, title in PAGES.items():
         page.get_by_role("link", name=title, exact=True).first.click()
         page.get_by_role("heading", name=title, exact=True).wait_for(timeout=patience(20) * 1000)

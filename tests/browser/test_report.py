@@ -9,6 +9,7 @@ import lab
 import strawberry
 from lab import figures
 from strawberry.data import Tokenizer
+from tests.browser.test_first_light import patience
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TEXT = "We are not enemies, but friends. We must not be enemies: <b>the union</b> & its bonds are strong. " * 2
@@ -62,7 +63,9 @@ def test_it_follows_when_the_reader_turns_out_the_light(browser: Any, report: Pa
     title.wait_for()
     before = title.evaluate("title => getComputedStyle(title).fill")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"getComputedStyle(document.querySelector('.gtitle')).fill !== {before!r}", timeout=20_000)
+    page.wait_for_function(
+        f"getComputedStyle(document.querySelector('.gtitle')).fill !== {before!r}", timeout=patience(20) * 1000
+    )
     context.close()
 
 
