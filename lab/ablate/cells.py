@@ -141,8 +141,9 @@ def _read(path: Path) -> Record:
 
 
 def _mean(loads: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
-    """The mean over steps of each router's shares."""
-    return {name: np.mean([one[name] for one in loads], axis=0).tolist() for name in (loads[-1] if loads else {})}
+    """The mean of each router's shares over the steps in which it was asked."""
+    routers = dict.fromkeys(name for one in loads for name in one)
+    return {name: np.mean([one[name] for one in loads if name in one], axis=0).tolist() for name in routers}
 
 
 def train(cell: Cell, folder: Path, until: int, asked_to_stop: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab.ablate.cells import read
 from lab.ablate.gathering import gather
 from lab.ablate.queue import Board, work
 from lab.ablate.results import Results
@@ -56,6 +57,18 @@ def test_an_expert_that_nobody_asks_is_counted_as_dead(trained: Path) -> None:
     after = gather(Board(trained), "").rows[1].routing
     # Two routers of one of three seeds.
     assert after is not None and after.dead == pytest.approx(2 / 3) and after.evenness < before.evenness
+
+
+def test_a_router_that_was_not_asked_in_a_step_is_still_read(trained: Path) -> None:
+    """A model may leave a layer out in a step; the mean is of the steps in which its router chose."""
+    path = finals(trained)[0]
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    taken = [event for event in events if event["event"] == "step"]
+    (left_out, _), last = taken[-2]["loads"].items(), taken[-1]["loads"]
+    del taken[-2]["loads"][left_out[0]]
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    loads = read(path.parent).loads
+    assert set(loads) == set(last) and loads[left_out[0]] == pytest.approx(last[left_out[0]])
 
 
 def test_results_without_loads_are_still_read(trained: Path) -> None:
