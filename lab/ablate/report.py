@@ -200,7 +200,7 @@ def _found(results: Results, row: Row) -> dict[str, str]:
     """What a variant reached, in words."""
     verdict = results.verdict(row.variant, row.data)
     rate = "–" if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}"
-    effect = None if verdict is None or wording.floored(verdict) else verdict.effect
+    effect = None if verdict is None or verdict.floored else verdict.effect
     return {
         "variant": row.variant,
         METRICS[row.metric].words: wording.score(row),

@@ -75,14 +75,17 @@ class Verdict:
     @property
     def borrowed(self) -> bool:
         """Whether a larger spread was believed than these seeds show, for what the verdict says."""
-        if self.sd is None or self.own_sd is None:
-            return False
-        return max(self.sd, self.doubted or 0.0) > 1.001 * self.own_sd
+        return self.floored or self.doubted is not None
+
+    @property
+    def floored(self) -> bool:
+        """Whether these seeds show a smaller spread than is believed of so few."""
+        return self.sd is not None and self.own_sd is not None and self.sd > 1.001 * self.own_sd
 
     @property
     def doubted(self) -> float | None:
         """The spread that kept it from being called equal, or did not, where it is larger than ``sd``."""
-        if self.sd is None or self.equality_sd is None or self.word not in (EQUAL, UNSETTLED):
+        if self.sd is None or self.own_sd is None or self.equality_sd is None or self.word not in (EQUAL, UNSETTLED):
             return None
         return self.equality_sd if self.equality_sd > 1.001 * self.sd else None
 
@@ -109,7 +112,7 @@ def spread(verdict: Verdict) -> str:
     if not verdict.borrowed or verdict.sd is None or verdict.own_sd is None:
         return ""
     said = [f"own sd of the gains {100 * verdict.own_sd:.2g} {METRICS[verdict.metric].unit_words}"]
-    if verdict.sd > 1.001 * verdict.own_sd:
+    if verdict.floored:
         said.append(f"no less than {100 * verdict.sd:.2g} is believed of so few seeds")
     if verdict.doubted is not None:
         said.append(f"{100 * verdict.doubted:.2g} to call it equal, since variants scatter so on this data")

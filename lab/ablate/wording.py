@@ -140,16 +140,11 @@ def believed(verdict: Verdict | None) -> str:
     if verdict is None or verdict.sd is None or verdict.own_sd is None:
         return ""
     told = [f"{100 * verdict.own_sd:.2g} {METRICS[verdict.metric].unit_words}"]
-    if floored(verdict):
+    if verdict.floored:
         told.append(f"{100 * verdict.sd:.2g} believed")
     if verdict.doubted is not None:
         told.append(f"{100 * verdict.doubted:.2g} to call it equal")
     return "; ".join(told)
-
-
-def floored(verdict: Verdict) -> bool:
-    """Whether the seeds show a smaller spread than is believed of so few."""
-    return verdict.sd is not None and verdict.own_sd is not None and verdict.sd > 1.001 * verdict.own_sd
 
 
 def short(value: float) -> str:
