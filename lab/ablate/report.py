@@ -175,7 +175,8 @@ def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
     says += dict.fromkeys(f"**Void.** {row.void}" for row in rows if row.void)
     floor = next((row.floor for row in rows if row.floor is not None), None)
     if floor is not None:
-        says.append(f"No honest model gets below {floor:.4f} nats per token, the data's entropy, by more than chance.")
+        entropy = f"{floor:.4f} nats per token, the entropy of this data"
+        says.append(f"No honest model can get below {entropy}, by more than chance.")
     if edges := [row for row in rows if row.edge]:
         told = ", ".join(f"{row.variant} ({row.learning_rate:g}, the {row.edge})" for row in edges)
         says.append(
