@@ -63,7 +63,9 @@ class Config:
     decay: float = model(1.0, "how much of the retained statistics survives one token (gamma)")
     prior: float = model(16.0, "weight of the learned prior statistics, in tokens (kappa)")
     scale: str = model("fan_in", "scale of the weights at use: times fan_in^-1/2, or as published", ("fan_in", "raw"))
-    base_scale: str = model("unit", "size of the base weights at the start: RMS 1 or fan_in^-1/2", ("unit", "fan_in"))
+    base_scale: str = model(
+        "unit", "size of the base weights at the start: RMS 1 (unit) or fan_in^-1/2", ("unit", "fan_in")
+    )
     rank: int = model(0, "rank of the shared weights and of aft-full's biases; 0 is a quarter of d_model", low=0)
     conv: int = model(0, "tokens that a short causal convolution of q, k and v reads; 0 is none", low=0, high=64)
     input_gate: bool = model(False, "pass each block's input x through the gate sigmoid(W x) * x")

@@ -223,10 +223,11 @@ def _fixed(board: Board) -> list[str]:
         f"Differences are paired by seed: Student's t-test, Holm's correction over all comparisons of the study at "
         f"{study.alpha:g}; intervals are of {LEVEL:.0%}, for each comparison alone. Equal means within "
         f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests. No spread of "
-        f"accuracies is believed that is smaller than {100 * METRICS['accuracy'].resolution:g} points, and no "
-        "difference of them that luck makes as often, where some seeds solve a task and others don't; they are called "
-        "equal only by the spread of all comparisons on the same data. These chances hold for seeds that were fixed "
-        "beforehand: who adds seeds until a verdict comes has more of them wrong.",
+        f"accuracies is believed that is smaller than {100 * METRICS['accuracy'].resolution:g} points. A task may be "
+        "solved by some seeds and not by others: the p of a difference between accuracies is at least the chance of "
+        "one as clear between two variants that solve it equally often, and to be called equal they must be so by the "
+        "spread of all comparisons on the same data. These chances hold for seeds that were fixed beforehand: who adds "
+        "seeds until a verdict comes has more of them wrong.",
         "FLOPs are those of matrix products, two per multiply-add, attention in full; training is three times a "
         "forward pass.",
         f"Each training used {study.threads} thread{'s' * (study.threads != 1)}.",

@@ -2,8 +2,9 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from lab.ablate.metric import METRICS
 from lab.ablate.results import Results, Row
@@ -66,16 +67,16 @@ def about(data: str, config: Config, batches: int) -> str:
         told = inspect.cleandoc(CORPORA[data].__doc__ or "").split("\n")[0] if data in CORPORA else "a text of its own."
         return f"{told} Judged on {rows} rows of {config.seq_len} tokens, {rows * config.seq_len:,} in all."
     made = maker(data, config.seq_len)
-    scored, chance = _scored(data, config, batches), getattr(made, "chance", None)
+    targets, chance = scored(data, config, batches), getattr(made, "chance", None)
     task = made.metric == "accuracy"
     guess = "" if chance is None else f" Chance level, of a guess among the possible answers: {chance:.3g}."
     what, kind = ("answers", "a task: the model") if task else ("tokens", "made by a known rule:")
-    return f"{kind} {made.about}.{guess} Judged on {scored:,} {what} in {rows} rows of {made.length} tokens."
+    return f"{kind} {made.about}.{guess} Judged on {targets:,} {what} in {rows} rows of {made.length} tokens."
 
 
 @cache
-def _scored(data: str, config: Config, batches: int) -> int:
-    """How many targets an evaluation scores."""
+def scored(data: str, config: Config, batches: int) -> int:
+    """How many targets an evaluation scores, of a task or a source."""
     dataset = make(data, config)
     return sum(int((dataset.batch("validation", index, config)[1] != IGNORED).sum()) for index in range(batches))
 
@@ -87,7 +88,7 @@ def _terms(results: Results) -> Iterator[str]:
         yield f"**{METRICS[metric].words}**: {SCORES[metric]}; {way} is better."
     yield (
         f"**reference**: {results.study['reference']}, the variant that each other one is compared with, seed by seed; "
-        "two others are not compared with one another."
+        "what the others are to one another has a chapter of its own."
     )
     yield (
         "**gain**: how much better than the reference, in per cent of its score, or in points of accuracy: the mean of "
@@ -95,7 +96,11 @@ def _terms(results: Results) -> Iterator[str]:
         "on the larger one that is believed of few seeds."
     )
     yield "**Hedges g**: the gain in units of the scores' own sd; left out where the gains' own sd is not believed."
-    yield "**state**: the numbers that a model keeps per row of text while it writes on; of attention, its cache."
+    cannot = "; none where a model reads the future, which is not there while it writes"
+    yield (
+        "**state**: the numbers that a model keeps per row of text while it writes on; of attention, its cache"
+        f"{'' if all(row.causal for row in rows) else cannot}."
+    )
     yield "**FLOPs**: additions and multiplications, of matrix products alone; G is a billion of them, T a thousand G."
     if any(row.active_parameters != row.parameters for row in rows):
         yield "**active parameters**: those that one token uses, of experts only the chosen ones."
@@ -106,6 +111,35 @@ def _terms(results: Results) -> Iterator[str]:
         yield f"**control**: what must reach an accuracy, or nothing on that data counts: {wanted}."
 
 
+def base(results: Results) -> str:
+    """What all variants start from, and what a step sees of each data set."""
+    study, own = results.settings(), dict(results.study["base"])
+    named = f"the preset {own.pop('preset')}" if "preset" in own else "the presets that they name"
+    says = [f"All start from {named}{f' with {_settings(own)}' if own else ''}."]
+    steps: dict[str, list[str]] = {}
+    for data, fields in study.data.items():
+        configs = [study.config(variant, data) for variant in study.variants]
+        if told := _settings({name: value for name, value in fields.items() if name != "steps"}):
+            says.append(f"On {data}: {told}.")
+        seen = dict.fromkeys(map(_seen, configs))
+        chunks = {c.chunk for c in configs if c.weights == "retention" and c.pooling == "prefix"}
+        read = f"; chunks are of {' or '.join(map(str, sorted(chunks)))} tokens" if chunks else ""
+        steps.setdefault(f"step sees {' or '.join(seen)}{read}", []).append(data)
+    for told, where in steps.items():
+        says.append(f"On {', '.join(where)}, a {told}." if len(steps) > 1 else f"A {told}.")
+    return " ".join(says)
+
+
 def changed(row: Row) -> str:
     """In which settings a variant differs from the base."""
-    return ", ".join(f"{name} = {value}" for name, value in row.changes.items()) or "nothing"
+    return _settings(row.changes) or "nothing"
+
+
+def _seen(config: Config) -> str:
+    rows = config.batch_size * config.grad_accum
+    slowly = f", {config.batch_size} at a time" if config.grad_accum > 1 else ""
+    return f"{rows} rows of {config.seq_len} tokens{slowly}"
+
+
+def _settings(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in fields.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab.ablate import glossary, wording
+from lab.ablate import glossary, others, wording
 from lab.ablate.citations import bibtex, mechanisms
 from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
@@ -83,6 +83,7 @@ def parts(results: Results) -> Iterator[Part]:
         yield Part("Who can do what", says, [_grid(results)], views=[whole["task_grid"]])
     for name in data:
         yield _data(results, name, [view for view in drawn if view.data == name])
+    yield from _others(results)
     yield _fixed(results)
     yield _again(results)
     yield _sources(results)
@@ -144,16 +145,21 @@ def _variants(results: Results) -> Part:
             "parameters": _span([row.parameters for row in rows]),
             "active for a token": _span([row.active_parameters for row in rows]),
             "steps": _span([row.steps for row in rows]), "tokens seen": _span([row.tokens for row in rows]),
-            "state, numbers per row": _span([row.state_size for row in rows]),
+            "state, numbers per row": _span([row.state_size for row in rows]) if rows[0].causal else "–",
         })  # fmt: skip
     table = pd.DataFrame(lines)
     if all(row.active_parameters == row.parameters for row in results.rows):
         table = table.drop(columns="active for a token")
-    says, by_data = "", [[row for row in results.rows if row.data == data] for data in results.study["data"]]
+    says, by_data = (
+        [glossary.base(results)],
+        [[row for row in results.rows if row.data == data] for data in results.study["data"]],
+    )
     alike = all(len({row.tokens / row.steps for row in rows}) == 1 for rows in by_data)
     if alike and any(len({row.steps for row in rows}) > 1 for rows in by_data):
-        says = "Steps differ between variants: the data comes in the same order, and shorter trainings see less of it."
-    return Part("The variants", says, [table])
+        says.append(
+            "Steps differ between variants: the data comes in the same order, and shorter trainings see less of it."
+        )
+    return Part("The variants", "\n\n".join(says), [table])
 
 
 def _span(counts: Sequence[int]) -> str:
@@ -221,7 +227,7 @@ def _spent(_: Results, row: Row) -> dict[str, str]:
         "parameters": f"{row.parameters:,}",
         "FLOPs of training": wording.short(row.flops),
         "time": "–" if row.seconds is None else duration(row.seconds),
-        "state, numbers per row": f"{row.state_size:,}",
+        "state, numbers per row": f"{row.state_size:,}" if row.causal else "–",
         "FLOPs of a token forward": wording.short(row.decode_flops),
         "dead experts": "" if shared is None else f"{shared.dead:.2g} of {shared.experts}",
         "evenness of experts": "" if shared is None else f"{shared.evenness:.2f}",
@@ -235,6 +241,13 @@ def _grid(results: Results) -> pd.DataFrame:
         told = f"{wording.score(row)}: {wording.came_to(results, row)}"
         lines.setdefault(row.variant, {"variant": row.variant})[row.data] = told
     return pd.DataFrame(list(lines.values()))
+
+
+def _others(results: Results) -> Iterator[Part]:
+    """Which two variants that are not the reference can be told apart, or are equal; nothing where there are no two."""
+    if pairs := others.others(results):
+        table = others.settled(pairs)
+        yield Part("The others among themselves", others.told(results, pairs), [] if table.empty else [table])
 
 
 def _fixed(results: Results) -> Part:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from lab.ablate import glossary
 from lab.ablate.metric import METRICS
 from lab.ablate.results import Results, Row
 from lab.ablate.verdict import (
@@ -60,12 +61,34 @@ def _clauses(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"**not enough evidence** to tell from {reference}: {_listed(told)}"
     if leaks := by_word.get(UNRANKED):
         s = "s" * (len(leaks) == 1)
-        told = [f"{one.variant} (seems {_seen(one, results.study['delta'])})" for one in leaks]
+        told = [f"{one.variant} (seems {_seen(one, results.study['delta'])}{_leak(results, one)})" for one in leaks]
         yield f"**not ranked**: {_listed(told)}, which read{s} the future"
     if void := by_word.get(VOID):
         yield f"**void**: {_listed([one.variant for one in void])}"
     if pending := by_word.get(PENDING):
         yield f"**still to come**: {_listed([one.variant for one in pending])}"
+
+
+def leak_share(floor: float, reference: float, leaky: float, targets: int) -> float:
+    """How much of what a variant that reads the future seems to gain is the leak, at least, as a share.
+
+    Losses are in nats per token. An honest model can be better than the reference by as much as that lies above the
+    entropy of the ``targets`` that all are judged on, ``floor``; and by luck, which goes beyond log(20) nats in all
+    with a chance of 0.05 at most, for the same reason as in :class:`strawberry.evaluate.Score`.
+    """
+    honest = max(reference - floor, 0.0) + math.log(20) / targets
+    return max(1 - honest / (reference - leaky), 0.0) if leaky < reference else 0.0
+
+
+def _leak(results: Results, verdict: Verdict) -> str:
+    """What is certain of the leak's share, where the entropy is known."""
+    row, reference = (results.row(name, verdict.data) for name in (verdict.variant, verdict.reference))
+    if row.floor is None or row.mean is None or reference.mean is None:
+        return ""
+    study = results.settings()
+    targets = glossary.scored(verdict.data, study.config(verdict.reference, verdict.data), study.eval_batches)
+    share = leak_share(row.floor, reference.mean, row.mean, targets)
+    return f", at least {math.floor(1000 * share) / 10:g} % of it by the leak" if share else ""
 
 
 def _doubt(results: Results, data: str) -> str:
@@ -143,7 +166,7 @@ def believed(verdict: Verdict | None) -> str:
     if verdict.floored:
         told.append(f"{100 * verdict.sd:.2g} believed")
     if verdict.doubted is not None:
-        told.append(f"{100 * verdict.doubted:.2g} to call it equal")
+        told.append(f"{100 * verdict.doubted:.2g} believed for equality")
     return "; ".join(told)
 
 

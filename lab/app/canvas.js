@@ -11,6 +11,7 @@ const ICONS = {
 const NEXT = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
 const PANEL = { PageUp: -1, PageDown: 1 }
 const SVG = "http://www.w3.org/2000/svg"
+const SLIM = 560 // pixels; a figure that has a form for narrower places takes it there
 const HOVER = 70 // milliseconds; plotly draws a label no sooner than 50 after the last one
 const places = new WeakMap()
 
@@ -45,6 +46,8 @@ class Place {
     this.said.setAttribute("aria-live", "polite")
     parent.append(this.box, this.said)
     this.drawing = null // what is to be drawn; null once it is
+    this.told = null // what was told last, while it has two forms
+    this.slim = false // which of them is drawn
     this.locked = null // the point whose label stays: its trace, and its place in that
     this.seen = false
     this.watch = new IntersectionObserver((entries) => {
@@ -64,13 +67,25 @@ class Place {
     this.newest = data
     const drawing = await unpacked(data)
     if (this.newest !== data || !this.box.isConnected) return
-    this.drawing = drawing
-    this.heading = new Heading(this.drawing.figure.layout)
-    this.stand(this.heading.fit(this.box.clientWidth).height)
+    this.told = drawing.slim ? drawing : null
+    this.choose(drawing)
     const how = "click locks a label, arrow keys walk from point to point, Page Up and Down from panel to panel"
-    this.box.setAttribute("aria-label", this.drawing.alt)
+    this.box.setAttribute("aria-label", drawing.alt)
     this.box.setAttribute("aria-description", how)
     this.draw()
+  }
+
+  // A figure with two forms takes the one that fits, a copy of it, for plotly changes what it draws.
+  choose(drawing) {
+    this.slim = Boolean(drawing.slim) && this.narrow()
+    const figure = drawing.slim ? structuredClone(this.slim ? drawing.slim : drawing.figure) : drawing.figure
+    this.drawing = { ...drawing, figure }
+    this.heading = new Heading(figure.layout)
+    this.stand(this.heading.fit(this.box.clientWidth).height)
+  }
+
+  narrow() {
+    return this.box.clientWidth > 0 && this.box.clientWidth < SLIM
   }
 
   async draw() {
@@ -212,6 +227,11 @@ class Place {
   }
 
   resize() {
+    if (this.told && this.slim !== this.narrow()) {
+      this.choose(this.told)
+      this.draw()
+      return
+    }
     if (!this.box.data) return
     const fitted = this.heading.fit(this.box.clientWidth)
     this.stand(fitted.height)

@@ -28,16 +28,22 @@ def canvas(
     alt: str,
     note: dict[str, str] | None = None,
     pick: Callable[[Any], None] | None = None,
+    slim: go.Figure | None = None,
 ) -> None:
     """Draw ``figure`` in the width of its place; the same ``key`` draws into the same figure.
 
     ``config`` is plotly's (https://plotly.com/javascript/configuration-options/); ``alt`` tells those who cannot see
     the figure what it is. ``note`` goes into a saved picture: "about", "code", and the "stem" of the file's name.
-    ``pick`` is called with the ``meta`` of a trace when the person clicks on it.
+    ``pick`` is called with the ``meta`` of a trace when the person clicks on it. ``slim``: the figure for a place that
+    is as narrow as a phone.
     """
-    # Zoom belongs to the person: numbers may change under it.
-    figure.update_layout(autosize=True, uirevision=key)
-    drawing = {"figure": figure, "config": config, "alt": alt, "note": note or {}, "plotly": _library()}
+    drawing: dict[str, Any] = {"figure": figure, "config": config, "alt": alt, "note": note or {}, "plotly": _library()}
+    if slim is not None:
+        drawing["slim"] = slim
+    for form in (figure, slim):
+        if form is not None:
+            # Zoom belongs to the person: numbers may change under it.
+            form.update_layout(autosize=True, uirevision=key)
     if pick is None:
         mount(str(to_json_plotly(drawing)).encode(), key)
     else:

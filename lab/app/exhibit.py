@@ -57,15 +57,16 @@ def piece(
     *,
     about: str = "",
     pick: Callable[[Any], None] | None = None,
+    slim: go.Figure | None = None,
 ) -> None:
     """A figure that need not be of a probe: ``told`` is the code that redraws it, ``stem`` the name of its files.
 
-    ``about``: which run, step and seed it shows, where no probe says so.
+    ``about``: which run, step and seed it shows, where no probe says so. ``slim``: the figure for narrow places.
     """
     about = probe.label if probe else about
     with st.container(border=True, key=f"exhibit-{key}"):
         st.markdown(says)
-        show(figure, key, about=about, code=told, stem=stem, pick=pick)
+        show(figure, key, about=about, code=told, stem=stem, pick=pick, slim=slim)
         drawer = st.expander("Numbers and downloads", key=f"numbers-{key}", on_change="rerun", type="compact")
         if drawer.open:
             with drawer:
@@ -81,6 +82,7 @@ def show(
     code: str = "",
     stem: str = "",
     pick: Callable[[Any], None] | None = None,
+    slim: go.Figure | None = None,
     **more: Any,
 ) -> None:
     """A figure in the page's width, with zoom that survives an update and its picture to download.
@@ -89,13 +91,19 @@ def show(
     is plotly's configuration.
     """
     title = alt or figure.layout.title.text or key  # type: ignore[union-attr]
-    # A sentence stands above each figure: no empty band between the two.
+    for form in (figure, slim):
+        if form is not None:
+            _close(form)
+    config = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "toImage"]}
+    note = {"about": about, "code": code, "stem": stem or _plain(title)}
+    canvas(figure, f"figure-{key}", config=config | more, alt=_plain(title, " "), note=note, pick=pick, slim=slim)
+
+
+def _close(figure: go.Figure) -> None:
+    """A sentence stands above each figure: no empty band between the two."""
     figure.update_layout(title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6}})
     if (above := figure.layout.margin.t) and figure.layout.title.text:  # type: ignore[union-attr]
         figure.update_layout(margin_t=above - 18)
-    config = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "toImage"]}
-    note = {"about": about, "code": code, "stem": stem or _plain(title)}
-    canvas(figure, f"figure-{key}", config=config | more, alt=_plain(title, " "), note=note, pick=pick)
 
 
 def _take_away(key: str, figure: go.Figure, table: pd.DataFrame, told: str, stem: str, about: str) -> None:

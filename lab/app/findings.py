@@ -216,10 +216,11 @@ def _figures(one: desk.Desk, results: "Results") -> None:
             found = views(results, along=str(along))
         if view.data in ("", chosen):
             view = found[place]
+            slim = view.figure(shell.theme(), narrow=True) if view.name == "forest" else None
             code = view.code(f"runs/{one.name}")
             piece(
                 view.name, view.says, view.figure(shell.theme()), view.numbers, code, f"{one.name}-{view.name}",
-                about=f"{one.name} · seeds {', '.join(map(str, results.study['seeds']))}",
+                about=f"{one.name} · seeds {', '.join(map(str, results.study['seeds']))}", slim=slim,
             )  # fmt: skip
 
 

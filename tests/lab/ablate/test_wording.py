@@ -108,7 +108,9 @@ def test_what_is_not_there_is_a_dash(found: Results) -> None:
 def test_the_spread_of_the_gains_and_what_is_believed() -> None:
     one = Verdict("mqar", "aft", "softmax", "accuracy", UNSETTLED, "", sd=0.005, own_sd=0.0011, equality_sd=0.005)
     assert wording.believed(one) == "0.11 points; 0.5 believed"
-    assert wording.believed(replace(one, own_sd=0.02, sd=0.02, equality_sd=0.15)) == "2 points; 15 to call it equal"
+    assert (
+        wording.believed(replace(one, own_sd=0.02, sd=0.02, equality_sd=0.15)) == "2 points; 15 believed for equality"
+    )
     assert wording.believed(replace(one, own_sd=0.02, sd=0.02, equality_sd=0.02)) == "2 points"
     # Results of before tell of no own spread.
     assert wording.believed(replace(one, own_sd=None)) == ""
