@@ -177,9 +177,9 @@ def test_how_much_is_the_leak_is_told_where_the_entropy_is_known(found: Results)
     sotu, _, markov = wording.in_short(found)
     assert "of it by the leak" not in sotu
     reference, leaky = (found.row(name, "markov").mean or 0.0 for name in ("attention", "leaky"))
-    share = wording.leak_share(1.75, reference, leaky, 8 * 8 * 128)
-    told = f"leaky (seems 47 % better, at least {100 * share:.1f} % of it by the leak)"
-    assert told in markov and f"{100 * share:.1f}" == "85.2"
+    share = wording.leak_share(1.75, reference, leaky, 8 * 8 * 64)
+    told = f"leaky (seems 48 % better, at least {100 * share:.1f} % of it by the leak)"
+    assert told in markov and f"{100 * share:.1f}" == "85.1"
 
 
 def test_the_share_of_a_leak_is_a_bound() -> None:
