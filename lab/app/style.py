@@ -3,7 +3,7 @@
 # Figures that a narrow window has room for, and those that need more of it than others; it scrolls all but the first.
 SLIM = (
     "loss", "loss_overlay", "loss_bands", "rate_sweep", "weight_change", "spectrum", "expert_load", "lens_curve",
-    "reliability", "state", "leak_map", "gradient_map", "row_check",
+    "reliability", "state", "leak_map", "gradient_map", "row_check", "forest",
 )  # fmt: skip
 BROAD = ("lens", "map_pair", "contrast_maps", "reach-effect_map")
 

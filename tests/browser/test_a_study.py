@@ -98,4 +98,22 @@ def test_a_study_from_the_question_to_the_report(browser: Any, served: Any, arte
         drawn(page, "Who is better")
         shoot(page, artefacts / f"6-ablate-found-{scheme}-{width}.png")
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+        words_fit(page, width)
+        # In a window that is made narrower, or wider, the figure takes its other form.
+        page.set_viewport_size({"width": 1620 - width, "height": 900})
+        words_fit(page, 1620 - width)
         context.close()
+
+
+def words_fit(page: Any, width: int) -> None:
+    """The verdicts' words stand within the window: beside the lines in a wide one, above them in a narrow one."""
+    above = "[...document.querySelectorAll('.st-key-exhibit-forest .annotation-text')].map(one => one.textContent)"
+    # Only what is in sight is drawn.
+    page.locator(".st-key-exhibit-forest").scroll_into_view_if_needed()
+    page.wait_for_function(
+        f"{above}.some(words => words.startsWith('aft')) === {str(width < 560).lower()}", timeout=patience(30) * 1000
+    )
+    words = page.locator(".st-key-exhibit-forest .annotation-text")
+    for place in range(words.count()):
+        box = words.nth(place).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, words.nth(place).text_content()

@@ -64,7 +64,7 @@ def _panel(figure: go.Figure, place: int, group: Sequence[Verdict], delta: float
             x=low if narrow else high, y=-row, xref=f"x{place if place > 1 else ''}",
             yref=f"y{place if place > 1 else ''}", xshift=0 if narrow else 12, yshift=8 if narrow else 0,
             yanchor="bottom" if narrow else "middle", xanchor="left", align="left", showarrow=False,
-            text=f"<b>{verdict.variant}</b><br>{_words(verdict, ', ')}" if narrow else _words(verdict, "<br>"),
+            text=f"<b>{verdict.variant}</b><br>{_brief(verdict)}" if narrow else _words(verdict, "<br>"),
             font={"color": c.text if verdict.word in (BETTER, WORSE, EQUAL) else c.muted, "size": 12},
         )  # fmt: skip
     unit = "points of accuracy" if METRICS[group[0].metric].absolute else f"% of {METRICS[group[0].metric].words}"
@@ -117,6 +117,11 @@ def _words(verdict: Verdict, between: str) -> str:
     if verdict.word in (BETTER, WORSE, EQUAL):
         return f"<b>{word}</b> {more}"
     return f"{word}{between}{more}" if more else word
+
+
+def _brief(verdict: Verdict) -> str:
+    """In one line; what further seeds would show is left to the label."""
+    return _words(verdict, ", ").partition(" to say ")[0]
 
 
 def _broken(sentence: str, width: int = 70) -> str:

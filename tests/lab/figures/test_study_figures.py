@@ -1,6 +1,7 @@
 """The figures of a study: what they draw, what they refuse to crown, and that their tables hold the same numbers."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +133,8 @@ def test_a_narrow_forest_keeps_its_words_above_the_lines() -> None:
     wide, narrow = (forest(verdicts(), delta=0.01, narrow=slim) for slim in (False, True))
     assert "<b>prefix</b><br><b>better</b>" in words(narrow) and narrow.layout.margin.r < 20 < wide.layout.margin.r
     assert not narrow.layout.yaxis.showticklabels and wide.layout.yaxis.showticklabels
+    lines = [re.sub("<[^>]*>", "", line) for note in narrow.layout.annotations for line in note.text.split("<br>")]
+    assert max(map(len, lines)) < 48 and " to say " not in str(lines)
     # The marks are the same: a page changes one into the other.
     assert [trace.x for trace in narrow.data if trace.mode == "markers"] == [
         trace.x for trace in wide.data if trace.mode == "markers"
