@@ -33,7 +33,7 @@ def told(results: Results, pairs: Sequence[Verdict]) -> str:
     return (
         "Nobody asked for these pairs beforehand, and the answer above does not rest on them. They are judged in the "
         "same way, corrected for all pairs on the same data (Holm): for each data set, a chance of "
-        f"{results.study['alpha']:g} that any is falsely called different. Settled are {counts}."
+        f"{results.study['alpha']:g} that any is falsely called different. These seeds settle {counts}."
     )
 
 

@@ -118,6 +118,7 @@ def _nothing(one: desk.Desk, results: "Results | None") -> None:
 
 def _answer(results: "Results") -> None:
     """The verdicts in words, and the table with intervals."""
+    from lab.ablate import others
     from lab.ablate.wording import BUDGETS, in_short
 
     if not results.complete:
@@ -146,6 +147,12 @@ def _answer(results: "Results") -> None:
     )  # fmt: skip
     with st.expander("The verdicts in full"):
         st.markdown("\n".join(f"- {literal(said)}" for said in dict.fromkeys(v.sentence for v in results.verdicts)))
+    if pairs := others.others(results):
+        with st.expander("The others among themselves", key="others"):
+            st.markdown(literal(others.told(results, pairs)))
+            if len(table := others.settled(pairs)):
+                height = min(360, 38 + 35 * len(table))
+                st.dataframe(table, hide_index=True, key="table-others", height=height)
 
 
 def _coloured(sentence: str) -> str:

@@ -125,6 +125,8 @@ def test_what_a_study_found_is_told_and_taken_away(draw: Draw, runs: Path) -> No
     assert len(table) == 12 and list(table["verdict"]).count("void") == 4
     assert {words.count(flops) for flops in table["FLOPs"]} <= written(app)
     assert "0.03 (edge)" in list(table["learning rate"])
+    assert "These seeds settle 1 of 1 on sotu, 1 of 1 on markov." in app.said
+    assert list(app.dataframe[1].value["is"]) == ["worse than prefix"] * 2
     # The verdicts, the grid, and of one data set learning, costs and rates.
     titles = [json.loads(spec)["layout"]["meta"]["figure"] for spec in app.figures]
     assert titles == ["forest", "task_grid", "loss_bands", "pareto", "rate_sweep"]
