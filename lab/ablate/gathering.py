@@ -221,12 +221,15 @@ def _fixed(board: Board) -> list[str]:
         ),
         tuned,
         f"Differences are paired by seed: Student's t-test, Holm's correction over all comparisons of the study at "
-        f"{study.alpha:g}; intervals are of {LEVEL:.0%}, for each comparison alone. Equal means within "
-        f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests. No spread of "
-        f"accuracies is believed that is smaller than {100 * METRICS['accuracy'].resolution:g} points. A task may be "
-        "solved by some seeds and not by others: the p of a difference between accuracies is at least the chance of "
-        "one as clear between two variants that solve it equally often, and to be called equal they must be so by the "
-        "spread of all comparisons on the same data. These chances hold for seeds that were fixed beforehand: who adds "
+        f"{study.alpha:g}; intervals are of {LEVEL:.0%}, for each comparison alone, and tell of seeds: the validation "
+        "data is a sample too, the same for all. Equal means within "
+        f"{study.delta:.2g} of the reference's mean (of accuracy: absolutely), by two one-sided tests. A spread of "
+        f"accuracies below {100 * METRICS['accuracy'].resolution:g} points counts as "
+        f"{100 * METRICS['accuracy'].resolution:g}. A task may be solved by some seeds and not by others: the p of a "
+        "difference between accuracies is at least the chance of one as clear between two variants that solve it "
+        f"equally often, with {len(study.seeds)} seeds never below {2 * 0.25 ** len(study.seeds):.2g} before "
+        "correction; and to be called equal they must be so by the spread of all comparisons on the same data. "
+        "These chances hold for seeds that were fixed beforehand: who adds "
         "seeds until a verdict comes has more of them wrong.",
         "FLOPs are those of matrix products, two per multiply-add, attention in full; training is three times a "
         "forward pass.",

@@ -20,10 +20,11 @@ VERDICTS = {
         BETTER,
         WORSE,
     ): "a difference from zero that chance hardly makes, corrected for how many comparisons the study has (Holm).",
-    (EQUAL,): "whatever difference there is lies within the margin, {margin}, that the study calls irrelevant: a test "
-    "of its own, against the margin, corrected likewise.",
-    (UNSETTLED,): "these seeds can tell neither; the number of further seeds is what it would probably take, and for "
-    "which claim.",
+    (EQUAL,): "whatever difference there is lies within the margin, {margin}, that the study calls irrelevant, and it "
+    "may be a real one: two one-sided tests against the margin, corrected likewise. Their interval is of 90 %, so that "
+    "of 95 % may reach a little beyond.",
+    (UNSETTLED,): "these seeds show neither a difference nor equality; the number of further seeds is what it would "
+    "probably take, and for which claim.",
     (UNRANKED,): "the variant reads the future, so its score says nothing about prediction.",
 }
 SCORES = {
@@ -57,6 +58,9 @@ def names(results: Results) -> Iterator[tuple[str, list[str]]]:
     fields = dict.fromkeys(name for own in study.variants.values() for name in own if name not in _PLAIN)
     if fields:
         yield "Settings in which variants differ", [f"**{name}**: {helps[name]}." for name in fields]
+    shared = dict.fromkeys(name for own in (study.base, *study.data.values()) for name in own if name in helps)
+    if shared := [name for name in shared if name not in {*fields, *_PLAIN}]:
+        yield "Settings that all share", [f"**{name}**: {helps[name]}." for name in shared]
     yield "Terms", list(_terms(results))
 
 

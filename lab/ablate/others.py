@@ -32,7 +32,7 @@ def told(results: Results, pairs: Sequence[Verdict]) -> str:
     counts = ", ".join(f"{known[data]} of {count} on {data}" for data, count in all_.items())
     return (
         "Nobody asked for these pairs beforehand, and the answer above does not rest on them. They are judged in the "
-        "same way, corrected for all pairs on the same data (Holm): for each data set, a chance of "
+        "same way, corrected for all pairs on the same data alone (Holm): for each data set, a chance of "
         f"{results.study['alpha']:g} that any is falsely called different. These seeds settle {counts}."
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab.ablate import glossary, others, wording
+from lab.ablate import glossary, others, sheets, wording
 from lab.ablate.citations import bibtex, mechanisms
 from lab.ablate.metric import METRICS
 from lab.ablate.progress import duration
@@ -80,7 +80,7 @@ def parts(results: Results) -> Iterator[Part]:
     data = list(dict.fromkeys(row.data for row in results.rows))
     if len(data) > 1:
         says = f"Scores, and what each came to against {results.study['reference']}. {_spread(results.rows)}"
-        yield Part("Who can do what", says, [_grid(results)], views=[whole["task_grid"]])
+        yield Part("Who can do what", says, [sheets.grid(results)], views=[whole["task_grid"]])
     for name in data:
         yield _data(results, name, [view for view in drawn if view.data == name])
     yield from _others(results)
@@ -137,19 +137,6 @@ def _comparisons(results: Results) -> Part:
 
 def _variants(results: Results) -> Part:
     """What the variants are, and what they cost, all data sets together."""
-    lines = []
-    for name in results.study["variants"]:
-        rows = [row for row in results.rows if row.variant == name]
-        lines.append({
-            "variant": name, "what is set": glossary.changed(rows[0]),
-            "parameters": _span([row.parameters for row in rows]),
-            "active for a token": _span([row.active_parameters for row in rows]),
-            "steps": _span([row.steps for row in rows]), "tokens seen": _span([row.tokens for row in rows]),
-            "state, numbers per row": _span([row.state_size for row in rows]) if rows[0].causal else "–",
-        })  # fmt: skip
-    table = pd.DataFrame(lines)
-    if all(row.active_parameters == row.parameters for row in results.rows):
-        table = table.drop(columns="active for a token")
     says, by_data = (
         [glossary.base(results)],
         [[row for row in results.rows if row.data == data] for data in results.study["data"]],
@@ -159,12 +146,7 @@ def _variants(results: Results) -> Part:
         says.append(
             "Steps differ between variants: the data comes in the same order, and shorter trainings see less of it."
         )
-    return Part("The variants", "\n\n".join(says), [table])
-
-
-def _span(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return Part("The variants", "\n\n".join(says), [sheets.variants(results)])
 
 
 def _names(results: Results) -> Part:
@@ -189,58 +171,13 @@ def _data(results: Results, data: str, drawn: Sequence[View]) -> Part:
             f"**The best learning rate lies at the edge** of what was tried: {told}. A better one may lie beyond."
         )
     says.append(_spread(rows))
-    found, spent = (
-        pd.DataFrame([line(results, row) for row in rows])
-        .replace("", pd.NA)
-        .dropna(axis="columns", how="all")
-        .fillna("")
-        for line in (_found, _spent)
-    )
-    return Part(data, "\n\n".join(says), [found, spent], views=drawn)
+    if any(cell.stage == "tune" and cell.data == data for cell in results.cells):
+        says.append("The last table has the scores of tuning, each at the end, or where it was stopped.")
+    return Part(data, "\n\n".join(says), list(sheets.of(results, data)), views=drawn)
 
 
 def _spread(rows: Sequence[Row]) -> str:
     return f"{SPREAD}; {SCATTERED}." if any(METRICS[row.metric].absolute for row in rows) else f"{SPREAD}."
-
-
-def _found(results: Results, row: Row) -> dict[str, str]:
-    """What a variant reached, in words."""
-    verdict = results.verdict(row.variant, row.data)
-    rate = "–" if row.learning_rate is None else f"{row.learning_rate:g}{' (edge)' if row.edge else ''}"
-    effect = None if verdict is None or verdict.floored else verdict.effect
-    return {
-        "variant": row.variant,
-        METRICS[row.metric].words: wording.score(row),
-        "gain (95 % interval)": wording.gain(verdict),
-        "sd of the gains": wording.believed(verdict),
-        "verdict": wording.came_to(results, row),
-        "learning rate": rate,
-        "Hedges g": "" if effect is None else f"{effect:+.1f}",
-    }
-
-
-def _spent(_: Results, row: Row) -> dict[str, str]:
-    """What a variant cost, in words."""
-    shared = row.routing
-    return {
-        "variant": row.variant,
-        "parameters": f"{row.parameters:,}",
-        "FLOPs of training": wording.short(row.flops),
-        "time": "–" if row.seconds is None else duration(row.seconds),
-        "state, numbers per row": f"{row.state_size:,}" if row.causal else "–",
-        "FLOPs of a token forward": wording.short(row.decode_flops),
-        "dead experts": "" if shared is None else f"{shared.dead:.2g} of {shared.experts}",
-        "evenness of experts": "" if shared is None else f"{shared.evenness:.2f}",
-    }
-
-
-def _grid(results: Results) -> pd.DataFrame:
-    """Variants down, data across, in words."""
-    lines: dict[str, dict[str, str]] = {}
-    for row in results.rows:
-        told = f"{wording.score(row)}: {wording.came_to(results, row)}"
-        lines.setdefault(row.variant, {"variant": row.variant})[row.data] = told
-    return pd.DataFrame(list(lines.values()))
 
 
 def _others(results: Results) -> Iterator[Part]:

@@ -257,7 +257,7 @@ def _sentence(v: Verdict, delta: float) -> str:
     low, high, gain = (metric.says(value or 0.0) for value in (v.low, v.high, v.gain))
     fewer = "fewer" if metric.words.startswith("bits") else "less"
     more = "more" if ((v.gain or 0.0) > 0) == metric.higher else fewer
-    seen = f"{gain[1:]} {more} {metric.words}" if gain[1:] != metric.says(0)[1:] else "no difference was seen"
+    seen = f"{gain[1:]} {more} {metric.words}" if gain[1:] != metric.says(0)[1:] else "no difference in the mean"
     believed = f"; {spread(v)}" if v.borrowed else ""
     measured = f"{seen} (95 % interval of the gain {low.split()[0]} to {high}, {v.seeds} seeds{believed})"
     if v.word in (BETTER, WORSE):
@@ -266,7 +266,9 @@ def _sentence(v: Verdict, delta: float) -> str:
     within = margin(delta, metric)
     if v.word == EQUAL:
         p = _p(v.p_equality_corrected or 0.0)
-        return f"On {v.data}, {v.variant} equals {v.reference} within {within}: {measured}, corrected p {p}."
+        return (
+            f"On {v.data}, {v.variant} equals {v.reference} within {within}: {measured}, corrected p of equality {p}."
+        )
     hope = f"more than {MOST_SEEDS} seeds would be needed"
     if v.further_seeds is not None:
         s = "s" * (v.further_seeds != 1)

@@ -136,6 +136,27 @@ def test_an_effect_size_is_left_out_where_its_spread_is_not_believed(found: Resu
     assert table["sd of the gains"]["static"] == "0.1 %; 2 believed"
 
 
+def test_what_each_learning_rate_reached_is_told(found: Results) -> None:
+    def ended(cell: Any) -> Any:
+        if (cell.variant, cell.data, cell.stage) != ("prefix", "sotu", "tune"):
+            return cell
+        ends = {0.0033: {"state": "diverged"}, 0.01: {"state": "stopped", "step": 1080, "bits_per_byte": 2.5}}
+        return replace(cell, **ends.get(cell.learning_rate, {"state": "done", "bits_per_byte": 2.25}))
+
+    part = next(p for p in report.parts(replace(found, cells=list(map(ended, found.cells)))) if p.heading == "sotu")
+    line = part.tables[-1].set_index("variant").loc["prefix"]
+    assert list(line) == ["diverged", "2.5 at step 1,080", "2.25"] and "scores of tuning" in part.says
+    plain = [cell for cell in found.cells if cell.stage != "tune"]
+    part = next(part for part in report.parts(replace(found, cells=plain)) if part.heading == "sotu")
+    assert len(part.tables) == 2 and "tuning" not in part.says
+
+
+def test_an_effect_beyond_ten_has_no_number(found: Results) -> None:
+    told = replace(found, verdicts=[replace(one, effect=-260.0, sd=0.02, own_sd=0.02) for one in found.verdicts])
+    table = next(part for part in report.parts(told) if part.heading == "sotu").tables[0]
+    assert set(table["Hedges g"]) == {"", "beyond -10"}
+
+
 def test_long_names_in_the_head_of_a_table_may_break(written: tuple[str, str]) -> None:
     assert "<th>mqar:<wbr>pairs=<wbr>4,<wbr>length=<wbr>32</th>" in written[0]
 
@@ -150,7 +171,7 @@ def test_how_experts_shared_the_work_is_told_where_there_are_any(found: Results)
 
 def test_a_table_in_markdown_has_as_many_bars_in_every_line(written: tuple[str, str]) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", written[1], re.M)
-    assert len(tables) == 11
+    assert len(tables) == 14
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 

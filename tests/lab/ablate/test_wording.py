@@ -119,3 +119,16 @@ def test_the_spread_of_the_gains_and_what_is_believed() -> None:
 @pytest.mark.parametrize(("value", "said"), [(1.013e12, "1.01 T"), (443e9, "443 G"), (544804, "545 k"), (12, "12")])
 def test_large_numbers(value: float, said: str) -> None:
     assert wording.short(value) == said
+
+
+def test_a_gain_within_the_margin_is_told_where_its_interval_is_clear_of_zero(found: Results) -> None:
+    def equal(one: Verdict, low: float, high: float) -> Verdict:
+        return replace(one, word=EQUAL, gain=(low + high) / 2, low=low, high=high)
+
+    ends = {"prefix": (0.0049, 0.0099), "static": (-0.001, 0.004)}
+    verdicts = [equal(v, *ends[v.variant]) if v.variant in ends else v for v in found.verdicts if v.data == "sotu"]
+    said = next(wording.in_short(replace(found, verdicts=verdicts)))
+    assert "prefix and static are **equal** to attention within 1 %, though prefix (0.74 % better) differs by" in said
+    # A quarter of the margin is worth no number.
+    verdicts = [equal(v, 0.0001, 0.002) if v.variant in ends else v for v in verdicts]
+    assert "though" not in next(wording.in_short(replace(found, verdicts=verdicts)))
