@@ -41,9 +41,8 @@ def settled(pairs: Sequence[Verdict]) -> pd.DataFrame:
     """A line for each pair that is better, worse or equal."""
     return pd.DataFrame([
         {
-            "data": one.data, "variant": one.variant,
-            "is": f"{one.word} {'to' if one.word == EQUAL else 'than'} {one.reference}",
-            "gain (95 % interval)": wording.gain(one),
+            "variant": one.variant, "is": f"{one.word} {'to' if one.word == EQUAL else 'than'} {one.reference}",
+            "gain (95 % interval)": wording.gain(one), "on": one.data,
         }
         for one in pairs if _settles(one)
     ])  # fmt: skip

@@ -175,8 +175,8 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _table(table: pd.DataFrame) -> str:
     made = table.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="–", justify="right")
-    # Long names in the head, such as those of tasks with their arguments, may break where they are joined.
-    made = re.sub(r"(?<=<th>)[^<]*", lambda head: re.sub(r"([,:=])(?=\S)", r"\1<wbr>", head[0]), made)
+    # Long names, such as those of tasks with their arguments, may break where they are joined; numbers may not.
+    made = re.sub(r"(?<=<t[hd]>)[^<]*", lambda entry: re.sub(r"([:=](?=\S)|,(?=[a-z]))", r"\1<wbr>", entry[0]), made)
     return f'<div class="wide"><div class="numbers" tabindex="0">{made}</div></div>\n'
 
 
