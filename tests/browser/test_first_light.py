@@ -80,7 +80,8 @@ def test_from_the_press_of_start_to_the_pictures_and_back_by_link(browser: Any, 
     loss = page.locator("[data-testid=stMetric]", has_text="Training loss")
     before = loss.inner_text()
     for picture in ("Weights it made for itself", "Which expert works on which token", "Which token reads which"):
-        page.get_by_text(picture).wait_for(timeout=patience(30) * 1000)
+        # As a person would: only what is in sight is drawn.
+        page.get_by_text(picture).scroll_into_view_if_needed(timeout=patience(30) * 1000)
     page.wait_for_function(
         "document.querySelectorAll('.js-plotly-plot .heatmaplayer').length >= 3", timeout=patience(60) * 1000
     )
