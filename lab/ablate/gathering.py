@@ -11,6 +11,7 @@ from lab.ablate.halving import edge
 from lab.ablate.metric import METRICS, Metric, metric_of
 from lab.ablate.queue import Board
 from lab.ablate.results import CellResult, Results, Routing, Row
+from lab.ablate.statistics import least_luck
 from lab.ablate.verdict import LEVEL, Comparison, judge
 from lab.measure.experts import entropy, idle
 from strawberry.runs import ENVIRONMENT
@@ -227,10 +228,10 @@ def _fixed(board: Board) -> list[str]:
         f"accuracies below {100 * METRICS['accuracy'].resolution:g} points counts as "
         f"{100 * METRICS['accuracy'].resolution:g}. A task may be solved by some seeds and not by others: the p of a "
         "difference between accuracies is at least the chance of one as clear between two variants that solve it "
-        f"equally often, with {len(study.seeds)} seeds never below {2 * 0.25 ** len(study.seeds):.2g} before "
+        f"equally often, with {len(study.seeds)} seeds never below {least_luck(len(study.seeds)):.2g} before "
         "correction; and to be called equal they must be so by the spread of all comparisons on the same data. "
-        "These chances hold for seeds that were fixed beforehand: who adds "
-        "seeds until a verdict comes has more of them wrong.",
+        "These chances hold for seeds that were fixed beforehand: who adds seeds until a verdict comes has more of "
+        "them wrong.",
         "FLOPs are those of matrix products, two per multiply-add, attention in full; training is three times a "
         "forward pass.",
         f"Each training used {study.threads} thread{'s' * (study.threads != 1)}.",

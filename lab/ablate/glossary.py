@@ -58,9 +58,9 @@ def names(results: Results) -> Iterator[tuple[str, list[str]]]:
     fields = dict.fromkeys(name for own in study.variants.values() for name in own if name not in _PLAIN)
     if fields:
         yield "Settings in which variants differ", [f"**{name}**: {helps[name]}." for name in fields]
-    shared = dict.fromkeys(name for own in (study.base, *study.data.values()) for name in own if name in helps)
-    if shared := [name for name in shared if name not in {*fields, *_PLAIN}]:
-        yield "Settings that all share", [f"**{name}**: {helps[name]}." for name in shared]
+    told = dict.fromkeys(name for own in (study.base, *study.data.values()) for name in own if name in helps)
+    if shared := [name for name in told if name not in {*fields, *_PLAIN}]:
+        yield "Settings that all variants share", [f"**{name}**: {helps[name]}." for name in shared]
     yield "Terms", list(_terms(results))
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -74,6 +75,11 @@ def luck(t: np.ndarray, n: int) -> np.ndarray:
     reached, chances = _luck(n)
     count = np.searchsorted(-reached, -np.asarray(t) * (1 - 1e-9), side="right")
     return np.where(count > 0, chances[np.maximum(count - 1, 0)], 0.0)
+
+
+def least_luck(n: np.ndarray | int) -> Any:
+    """The smallest that :func:`luck` gets with n (...) seeds: all of one variant solve a task, none of the other."""
+    return 2 * 0.25**n
 
 
 @lru_cache(maxsize=256)
@@ -181,7 +187,7 @@ def powers(
     different = stats.nct.sf(critical, freedom, away)
     if all_or_nothing:
         # All seeds of one against none of the other: the strongest that so many can show.
-        different = np.where(2 * 0.25**n <= alpha_difference, different, 0.0)
+        different = np.where(least_luck(n) <= alpha_difference, different, 0.0)
     error = (sd if equality_sd is None else equality_sd) / np.sqrt(n)
     critical = stats.t.isf(alpha_equality, freedom)
     # Owen's two one-sided tests, where both lie far enough apart to be taken one after the other.

@@ -52,7 +52,11 @@ def _clauses(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"{different[0].variant} is {first}{than}{rest}"
     if same := by_word.get(EQUAL):
         verb, within = "is" if len(same) == 1 else "are", margin(results.study["delta"], METRICS[same[0].metric])
-        real = [f"{one.variant} ({_seen(one, 0.0)})" for one in same if _clear(one, results.study["delta"])]
+        real = [
+            f"{one.variant} ({_seen(one, results.study['delta'])})"
+            for one in same
+            if _clear(one, results.study["delta"])
+        ]
         more = f", though {_listed(real)} {'differs' if len(real) == 1 else 'differ'} by the interval" if real else ""
         yield f"{_listed([one.variant for one in same])} {verb} **equal** to {reference} within {within}{more}"
     if still := by_word.get(UNSETTLED):
@@ -188,7 +192,7 @@ def _size(verdict: Verdict) -> str:
 
 def _seen(verdict: Verdict, delta: float) -> str:
     """What the seeds show so far; nothing worth a number where it is a small part of the margin."""
-    if abs(verdict.gain or 0.0) < delta / 4:
+    if not _worth_a_number(verdict, delta):
         return "alike"
     return f"{_size(verdict)} {_way(verdict)}"
 
@@ -199,8 +203,11 @@ def _way(verdict: Verdict) -> str:
 
 def _clear(verdict: Verdict, delta: float) -> bool:
     """Whether the gain's own interval lies on one side of 0, and the gain is worth a number beside the margin."""
-    low, high, gain = verdict.low or 0.0, verdict.high or 0.0, verdict.gain or 0.0
-    return low * high > 0 and abs(gain) >= delta / 4
+    return (verdict.low or 0.0) * (verdict.high or 0.0) > 0 and _worth_a_number(verdict, delta)
+
+
+def _worth_a_number(verdict: Verdict, delta: float) -> bool:
+    return abs(verdict.gain or 0.0) >= delta / 4
 
 
 def _listed(names: Sequence[str]) -> str:

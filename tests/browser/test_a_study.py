@@ -110,10 +110,12 @@ def words_fit(page: Any, width: int) -> None:
     above = "[...document.querySelectorAll('.st-key-exhibit-forest .annotation-text')].map(one => one.textContent)"
     # Only what is in sight is drawn.
     page.locator(".st-key-exhibit-forest").scroll_into_view_if_needed()
+    page.wait_for_function(f"{above}.length > 1", timeout=patience(30) * 1000)
     page.wait_for_function(
         f"{above}.some(words => words.startsWith('aft')) === {str(width < 560).lower()}", timeout=patience(30) * 1000
     )
     words = page.locator(".st-key-exhibit-forest .annotation-text")
+    assert words.count() > 1
     for place in range(words.count()):
         box = words.nth(place).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, words.nth(place).text_content()

@@ -36,9 +36,12 @@ def test_a_pair_alone_is_judged_as_a_study_of_the_two_would(found: Results) -> N
 def test_all_pairs_on_a_data_set_are_corrected_for_and_no_others(found: Results) -> None:
     more = [replace(row, variant=f"{row.variant} again") for row in found.rows if row.data == "sotu"]
     pairs = others.others(replace(found, rows=[*found.rows, *(one for one in more if not one.reference)]))
-    by_data = [[one.p_corrected / one.p for one in pairs if one.data == data] for data in ("sotu", "markov")]  # type: ignore[operator]
+    by_data: dict[str, list[float]] = {"sotu": [], "markov": []}
+    for one in pairs:
+        assert one.p is not None and one.p_corrected is not None
+        by_data[one.data].append(one.p_corrected / one.p)
     # Four variants are six pairs; Holm's factors, of which ties take the largest.
-    assert len(by_data[0]) == 6 and max(by_data[0]) == pytest.approx(6) and by_data[1] == [1.0]
+    assert len(by_data["sotu"]) == 6 and max(by_data["sotu"]) == pytest.approx(6) and by_data["markov"] == [1.0]
 
 
 def test_a_pair_that_lacks_a_training_waits(found: Results) -> None:
